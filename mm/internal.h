@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* internal.h - what fault.c, memtype.c, page.c, reclaim.c, swap.c and pin.c share among themselves
+ *
+ * Everything here is called with the mm lock held unless it says otherwise. */
+#ifndef SF_INTERNAL_H
+#define SF_INTERNAL_H
+
+#include "mm/mm.h"
+
+#define NO_LIST 0xff    /* page->list while on no list of the policy's */
+#define MAX_WINDOW 32u  /* most pages that one fault brings in; at most SF_IOBUF_PAGES */
+_Static_assert(MAX_WINDOW <= SF_IOBUF_PAGES, "a window fits a buffer");
+
+/* ---------------------------------------------------------------- page.c */
+
+/* A page whose visible or hidden copy nobody can have changed since it was last saved. */
+static inline bool page_clean(const struct page *pg)
+{
+	if (pg->flags & PG_WRITABLE)
+		return pg->flags & PG_SHARED;
+	if (pg->flags & (PG_SHARED | PG_LAZYFREE))
+		return true;
+	return !(pg->flags & PG_DIRTY);
+}
+
+/* Count the page, mark it visible with flags and hand it to the policy; PG_LOCKED comes from area. */
+void page_install(struct mm *mm, struct page *pg, const struct vm_area *area, unsigned flags, enum fill_kind how);
+/* The opposite: off the policy's list, uncounted, the frame free.  A slot it owns goes too; pte and port are the caller's business. */
+void page_release(struct mm *mm, struct page *pg);
+/* The page is about to be writable (or has no copy any more): every copy elsewhere is stale. */
+void page_taint(struct mm *mm, struct page *pg);
+/* Give up the clean copy in the store, or disown the one on its way there (the writer then frees the slot). */
+void page_forget_slot(struct mm *mm, struct page *pg);
+/* A page that came along unasked has been used. */
+static inline void page_ahead_hit(struct machine *mc, struct page *pg)
+{
+	if (!(pg->flags & PG_AHEAD))
+		return;
+	pg->flags &= (uint16_t)~PG_AHEAD;
+	sf_count(&mc->stats->readahead_hit, 1);
+}
+/* Hidden -> visible bookkeeping, after the port has shown it. */
+void page_shown(struct mm *mm, struct page *pg, bool writable);
+/* Start and end of I/O on a frame. */
+void page_set_busy(struct mm *mm, struct page *pg);
+void page_clear_busy(struct mm *mm, struct page *pg);
+/* By page number, for runs. */
+void pages_sort(struct page **pgs, unsigned n);
+/* Pages from pgs[0] on whose addresses, and names if they are hidden, are consecutive; all visible or all hidden. */
+unsigned pages_run(struct page **pgs, unsigned n);
+/* The permission bits that a visible page of this area may have. */
+static inline unsigned area_prot(const struct vm_area *v, bool write)
+{
+	return PT_R | (write && (v->flags & VM_WRITE) ? PT_W : 0) | (v->flags & VM_SHARED ? v->flags & PT_X : 0);
+}
+/* page_alloc with the evictions put down to tk (may be NULL). */
+struct page *page_alloc_for(struct mm *mm, struct task *tk, bool *dropped);
+/* Apply protection that waited for the last pin. */
+void page_apply_deferred(struct mm *mm, struct page *pg);
+
+/* ---------------------------------------------------------------- reclaim.c */
+
+unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped);
+/* Pages that the stores' memory takes from the bound. */
+uint64_t store_pages(struct machine *mc);
+/* Pages evicted together; small bounds have small batches. */
+unsigned evict_batch(struct machine *mc);
+/* The port is out of host mappings or memory: make it room.  False when nothing could be done. */
+bool port_relieve(struct mm *mm, struct task *tk);
+/* After a fault: reference tracing and host mappings. */
+void watch_visible(struct mm *mm, uint64_t pfn);
+void relieve_maps(struct mm *mm);
+
+/* ---------------------------------------------------------------- swap.c */
+
+bool swap_nearly_full(struct machine *mc); /* clean copies of resident pages are not worth their slots any more */
+bool swap_full(struct machine *mc);        /* or there is none */
+bool swap_in_memory(struct machine *mc);   /* a tier keeps pages in memory: writing takes from the bound */
+void swap_seen_in_memory(struct machine *mc);
+enum swap_trouble { SWAP_FULL, SWAP_WRITE_ERROR, SWAP_READ_ERROR };
+void swap_warn(struct machine *mc, enum swap_trouble what); /* each once; any context */
+
+/* ---------------------------------------------------------------- fault.c */
+
+/* The (present, write) switch of row 10, and execution (row 11). */
+bool access_error(const struct vm_area *v, unsigned error_code);
+
+/* Pages of one area that are being read in: consecutive, marked busy, the faulting one among them. */
+struct io_run {
+	uint64_t lo;      /* first page number */
+	unsigned n, at;   /* pages; index of the faulting one */
+	struct page *pg[MAX_WINDOW];
+	uint64_t seq;     /* of the mm when the lock was let go of */
+	const struct vm_type *type;
+	struct sf_file *file; /* referenced while the lock is dropped */
+	uint64_t pgoff;   /* of page lo */
+};
+/* Frames for [lo, lo+n) around fc->pfn, shrinking the run where frames are short.  0, or VM_FAULT_OOM or _RETRY. */
+unsigned run_begin(struct fault_ctx *fc, struct io_run *run, uint64_t lo, unsigned n);
+/* Let go of the lock for the run's I/O / take it again; run_relock is true when the area still is what it was. */
+void run_unlock(struct fault_ctx *fc, struct io_run *run);
+bool run_relock(struct fault_ctx *fc, struct io_run *run);
+/* Pages [from, to) of the run are not to be: back to what they were before. */
+void run_undo(struct fault_ctx *fc, struct io_run *run, unsigned from, unsigned to);
+/* Shrink the run to the faulting page, undoing the others. */
+void run_alone(struct fault_ctx *fc, struct io_run *run);
+/* Make the run visible with contents from buf, the faulting page as the fault needs it, the others read-only.  flags: for page_install.
+ * 0, or the VM_FAULT_* that says why the faulting page is still absent (then the whole run is undone). */
+unsigned run_fill(struct fault_ctx *fc, struct io_run *run, const char *buf, unsigned flags);
+/* What to answer when the port refuses to fill or show. */
+unsigned fault_port_error(struct fault_ctx *fc);
+
+/* ---------------------------------------------------------------- memtype.c */
+
+struct window { uint64_t lo; unsigned n; }; /* contains the faulting page */
+/* The pages worth bringing in for this fault: those next to it, in the direction it comes from, for which same(fc, pfn, arg) holds; at most
+ * max, inside the area.  Learns from each call. */
+struct window fault_window(struct fault_ctx *fc, unsigned max, bool (*same)(struct fault_ctx *, uint64_t pfn, uint64_t base));
+/* What was brought in, so that the next fault beside it is seen as a continuation. */
+void fault_window_done(struct fault_ctx *fc, uint64_t lo, unsigned n);
+bool pte_absent(struct fault_ctx *fc, uint64_t pfn, uint64_t base);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* mprotect.c - other rights for a range
+ *
+ * Areas are changed one after the other; at a hole, or at an area that does not allow it, the call stops with an
+ * error and what lies before stays changed.  For each part: the port's execution right first (it may fail), then the area
+ * then the visible pages; whatever fails, what was done for the part before is put back.
+ *
+ * Source: Linux mm/mprotect.c do_mprotect_pkey and mprotect_fixup. */
+#include "mm/area.h"
+
+#include <linux/mman.h>
+
+#define PROT_SEM_BIT 8u
+
+/* Accounting of an area that becomes writable (or was never used and is writable no more); may change flags. */
+static int charge(struct mm *mm, struct vm_area *v, uint64_t n, uint32_t *flags)
+{
+	if (*flags & VM_WRITE) {
+		if (!may_expand(mm, *flags, n) && may_expand(mm, v->flags, n))
+			return -ENOMEM;
+		if (v->flags & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE))
+			return 0;
+		if (!enough_memory(mm, n))
+			return -ENOMEM;
+		*flags |= VM_ACCOUNT;
+	} else if (v->flags & VM_ACCOUNT && !v->file && !(v->flags & VM_SHARED) &&
+		   pte_next(mm, PFN(v->start), PFN(v->end)) == PFN(v->end)) {
+		*flags &= ~VM_ACCOUNT;
+	}
+	return 0;
+}
+
+static int set_exec(struct mm *mm, const struct vm_area *v, vaddr_t start, vaddr_t end, uint32_t from, uint32_t to)
+{
+	struct port *port = mm->mc->port;
+
+	if (v->type == &vm_file_shared || !((from ^ to) & VM_EXEC))
+		return 0;
+	return port->ops->set_exec(port, start, PFN(end - start), to & VM_EXEC);
+}
+
+static int protect_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, unsigned prot)
+{
+	uint32_t old = v->flags, flags = (old & ~VM_PROT) | (prot & VM_PROT);
+
+	if (flags & ~(flags >> 4) & VM_PROT)
+		return -EACCES;
+	if (flags == old)
+		return 0;
+	int err = charge(mm, v, PFN(end - start), &flags);
+
+	if (!err)
+		err = set_exec(mm, v, start, end, old, flags);
+	if (err)
+		return err;
+	err = area_modify(mm, v, start, end, flags, &v);
+	if (!err) {
+		err = protect_range(mm, v, start, end);
+		if (!err)
+			return 0;
+		(void)area_modify(mm, v, start, end, old, &v); /* pages that did change come back by faults */
+	}
+	(void)set_exec(mm, v, start, end, flags, old);
+	return err;
+}
+
+static int protect_areas(struct mm *mm, vaddr_t start, vaddr_t end, unsigned prot)
+{
+	while (start < end) {
+		struct vm_area *v = vma_lookup(mm, NULL, start);
+
+		if (!v)
+			return -ENOMEM;
+		vaddr_t stop = MIN(v->end, end);
+		int err = protect_area(mm, v, start, stop, prot);
+
+		if (err)
+			return err;
+		start = stop;
+	}
+	return 0;
+}
+
+/* Where the call begins and ends, given PROT_GROWSDOWN and PROT_GROWSUP. */
+static int grow_range(struct mm *mm, unsigned grows, vaddr_t *start, vaddr_t end)
+{
+	struct vm_area *v = find_vma_intersection(mm, *start, end);
+
+	if (!v)
+		return -ENOMEM;
+	if (grows & PROT_GROWSDOWN) {
+		*start = v->start;
+		return v->flags & VM_GROWSDOWN ? 0 : -EINVAL;
+	}
+	if (v->start > *start)
+		return -ENOMEM;
+	return grows & PROT_GROWSUP ? -EINVAL : 0; /* nothing grows up here */
+}
+
+int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
+{
+	unsigned grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+
+	prot &= ~(PROT_GROWSDOWN | PROT_GROWSUP);
+	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || addr & ~PAGE_MASK)
+		return -EINVAL;
+	if (!len)
+		return 0;
+	vaddr_t end = addr + PAGE_ALIGN(len);
+
+	if (end <= addr)
+		return -ENOMEM;
+	if (prot & ~(VM_PROT | PROT_SEM_BIT))
+		return -EINVAL;
+	mm_lock(mm);
+	int err = grow_range(mm, grows, &addr, end);
+
+	if (!err)
+		err = protect_areas(mm, addr, end, prot);
+	mm_unlock(mm);
+	return err;
+}

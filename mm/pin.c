@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* pin.c - user memory that somebody else is about to touch: the host kernel, for a system call
+ *
+ * The host takes no faults of ours, so every page of a buffer is made visible (and writable, if it will be written) and kept so
+ * by a pin until the call is over.  What is visible already costs one lock, one area lookup and a walk along the page table;
+ * anything else goes through do_page_fault as a kernel-mode fault without an instruction.
+ *
+ * Pins are counted in 16 bits on the frame.  Few frames may be pinned at once (pin_limit): the rest must remain for the program.
+ * A page that is unmapped or moved loses its pins with its frame, so unpinning only finds what is still there. */
+#include "mm/internal.h"
+
+bool access_ok(struct mm *mm, vaddr_t addr, uint64_t len)
+{
+	return addr <= mm->task_size && len <= mm->task_size - addr;
+}
+
+uint64_t pin_limit(struct machine *mc)
+{
+	return mc->bound ? MAX(mc->bound / 4, 16) : mc->max_frames / 4;
+}
+
+/* A walk along the pages of a buffer. */
+struct walk {
+	struct mm *mm;
+	struct task *tk;
+	uint64_t pfn, end;     /* next page; first beyond */
+	bool write, pin;
+	uint64_t seq;          /* area is valid while this is mm->seq and the lock was not let go of */
+	struct vm_area *area;
+	int err;
+};
+
+static struct walk walk_start(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, bool write, bool pin)
+{
+	return (struct walk){ .mm = mm, .tk = tk, .pfn = PFN(addr), .end = PFN(addr + len - 1) + 1, .write = write, .pin = pin };
+}
+
+static bool walk_allowed(struct walk *w)
+{
+	vaddr_t va = PVA(w->pfn);
+
+	if (!w->area || va < w->area->start || va >= w->area->end)
+		w->area = vma_lookup(w->mm, w->tk, va);
+	return w->area && !access_error(w->area, w->write ? PF_WRITE : 0);
+}
+
+static bool pin_page(struct walk *w, struct page *pg)
+{
+	struct machine *mc = w->mm->mc;
+
+	if (!w->pin)
+		return true;
+	if (pg->pins == UINT16_MAX || (!pg->pins && mc->pinned >= pin_limit(mc))) {
+		w->err = -ENOMEM;
+		return false;
+	}
+	mc->pinned += !pg->pins;
+	pg->pins++;
+	return true;
+}
+
+/* Over the pages that are as they should be.  True when the walk is over (or w->err says why it cannot go on).  Locked: mm. */
+static bool walk_ready(struct walk *w)
+{
+	unsigned need = PG_VISIBLE | (w->write ? PG_WRITABLE : 0);
+
+	w->area = NULL;
+	for (; w->pfn < w->end; w->pfn++) {
+		if (!walk_allowed(w))
+			return false;
+		struct page *pg = page_at(w->mm, w->pfn);
+
+		if (!pg || (pg->flags & need) != need)
+			return false;
+		if (!pin_page(w, pg))
+			return true;
+	}
+	return true;
+}
+
+/* One page that is not.  False: it cannot be had. */
+static bool walk_fault(struct walk *w)
+{
+	struct fault_report rep;
+	enum fault_verdict v = do_page_fault(w->mm, w->tk, PVA(w->pfn), w->write ? PF_WRITE : 0, 0, &rep);
+
+	if (v == FAULT_KILL)
+		w->err = -ENOMEM;
+	else if (v != FAULT_FIXED)
+		w->err = -EFAULT;
+	return v == FAULT_FIXED;
+}
+
+static void walk(struct walk *w)
+{
+	bool done;
+
+	do {
+		mm_lock(w->mm);
+		done = walk_ready(w);
+		mm_unlock(w->mm);
+	} while (!done && walk_fault(w));
+}
+
+/* Bytes from addr that lie below page number pfn. */
+static uint64_t bytes_below(vaddr_t addr, uint64_t len, uint64_t pfn)
+{
+	return PVA(pfn) <= addr ? 0 : MIN(len, PVA(pfn) - addr);
+}
+
+int64_t pin_user(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, bool write)
+{
+	if (!access_ok(mm, addr, len))
+		return -EFAULT;
+	if (!len)
+		return 0;
+	struct walk w = walk_start(mm, tk, addr, len, write, true);
+
+	walk(&w);
+	uint64_t good = bytes_below(addr, len, w.pfn);
+
+	return good ? (int64_t)good : w.err;
+}
+
+static void unpin_page(struct mm *mm, struct page *pg)
+{
+	if (!pg || !pg->pins || --pg->pins)
+		return;
+	mm->mc->pinned--;
+	if (unlikely(pg->flags & PG_DEFERRED))
+		page_apply_deferred(mm, pg);
+}
+
+void unpin_user(struct mm *mm, vaddr_t addr, uint64_t len)
+{
+	if (!len)
+		return;
+	uint64_t end = PFN(addr + len - 1) + 1;
+
+	mm_lock(mm);
+	for (uint64_t pfn = PFN(addr); pfn < end; pfn++)
+		unpin_page(mm, page_at(mm, pfn));
+	mm_unlock(mm);
+}
+
+uint64_t fault_in_user(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, bool write)
+{
+	if (!len || !access_ok(mm, addr, len))
+		return len;
+	struct walk w = walk_start(mm, tk, addr, len, write, false);
+
+	walk(&w);
+	return len - bytes_below(addr, len, w.pfn);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* entry.S - the instructions that C cannot write: first entry, return to user mode, the signal window, thread birth
+ *
+ * All of it lies between __executable_start and etext, which Syscall User Dispatch exempts, so the host executes our
+ * system calls itself.  Nothing here touches program memory. */
+
+#define NR_rt_sigprocmask 14
+#define NR_rt_sigreturn 15
+#define NR_clone 56
+#define NR_exit 60
+#define SIG_SETMASK 2
+#define KSTACK_SIZE 0x20000
+#define ERESTART_NOTSTARTED 514
+
+	.text
+
+/* The host starts us here: rsp points to argc.  Thread 0's kernel stack is static. */
+	.globl	um_entry
+	.type	um_entry, @function
+um_entry:
+	xorl	%ebp, %ebp
+	movq	%rsp, %rdi
+	leaq	um_kstack0+KSTACK_SIZE(%rip), %rsp
+	andq	$-64, %rsp
+	call	um_start
+	ud2
+	.size	um_entry, .-um_entry
+
+/* void um_enter_user(struct abi_rt_sigframe *frame): let the host load the program's registers, mask and FP state at once. */
+	.globl	um_enter_user
+	.type	um_enter_user, @function
+um_enter_user:
+	leaq	8(%rdi), %rsp
+	movl	$NR_rt_sigreturn, %eax
+	syscall
+	ud2
+	.size	um_enter_user, .-um_enter_user
+
+/* The handlers' restorer. */
+	.globl	um_restorer
+	.type	um_restorer, @function
+um_restorer:
+	movl	$NR_rt_sigreturn, %eax
+	syscall
+	ud2
+	.size	um_restorer, .-um_restorer
+
+/* int64_t um_window(long nr, const uint64_t arg[6], const uint64_t *open, const uint64_t *shut)
+ *
+ * A host call with signals let in.  The handler decides by the interrupted address:
+ *
+ *   um_win_begin … um_win_syscall   not started: continue at um_win_abort
+ *   um_win_end … um_win_close       the host's verdict stands in rax (or r12)
+ *
+ * rbx: arg, r13: nr, r14: shut. */
+	.globl	um_window
+	.type	um_window, @function
+um_window:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	pushq	%rbx
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	movq	%rdi, %r13
+	movq	%rsi, %rbx
+	movq	%rcx, %r14
+	movq	%rdx, %rsi
+	movl	$SIG_SETMASK, %edi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	movl	$NR_rt_sigprocmask, %eax
+	syscall
+	.globl	um_win_begin
+um_win_begin:
+	movq	0(%rbx), %rdi
+	movq	8(%rbx), %rsi
+	movq	16(%rbx), %rdx
+	movq	24(%rbx), %r10
+	movq	32(%rbx), %r8
+	movq	40(%rbx), %r9
+	movq	%r13, %rax
+	.globl	um_win_syscall
+um_win_syscall:
+	syscall
+	.globl	um_win_end
+um_win_end:
+	movq	%rax, %r12
+um_win_shut:
+	movl	$SIG_SETMASK, %edi
+	movq	%r14, %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	movl	$NR_rt_sigprocmask, %eax
+	syscall
+	.globl	um_win_close
+um_win_close:
+	movq	%r12, %rax
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	ret
+	.globl	um_win_abort
+um_win_abort:
+	movq	$-ERESTART_NOTSTARTED, %r12
+	jmp	um_win_shut
+	.size	um_window, .-um_window
+
+/* int64_t um_host_clone(flags, stack, parent_tid, child_tid, tls): the child runs um_thread_born on its kernel stack. */
+	.globl	um_host_clone
+	.type	um_host_clone, @function
+um_host_clone:
+	movq	%rcx, %r10
+	movl	$NR_clone, %eax
+	syscall
+	testq	%rax, %rax
+	jz	1f
+	ret
+1:	xorl	%ebp, %ebp
+	andq	$-16, %rsp
+	call	um_thread_born
+	ud2
+	.size	um_host_clone, .-um_host_clone
+
+/* uint64_t um_touch(addr): read a word of ours that may be absent; 0 on success, else nonzero through the exception table. */
+	.globl	um_touch
+	.type	um_touch, @function
+um_touch:
+1:	movq	(%rdi), %rax
+	xorl	%eax, %eax
+	ret
+2:	movl	$1, %eax
+	ret
+	.size	um_touch, .-um_touch
+	.pushsection __ex_table, "aw"
+	.balign	4
+	.long	1b - .
+	.long	2b - .
+	.long	0
+	.popsection
+
+	.bss
+	.globl	um_kstack0
+	.balign	KSTACK_SIZE
+um_kstack0:
+	.skip	KSTACK_SIZE
+
+	.section .note.GNU-stack, "", @progbits

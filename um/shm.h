@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* shm.h - what the command and the user-mode kernel share
+ *
+ * The command (softfault run) makes one memory file, fills in the configuration, and executes the user-mode kernel
+ * (softfault-um) with that file as descriptor UM_SHM_FD.  The kernel reports through it; the command reads it when the
+ * program has ended, however it ended. */
+#ifndef SF_UM_SHM_H
+#define SF_UM_SHM_H
+
+#include "mm/stats.h"
+
+#define UM_SHM_MAGIC 0x31304d55u /* "UM01" */
+
+/* Descriptors of ours start here in the kernel's process (the command passes them at these numbers, after raising the hard use of RLIMIT_NOFILE is not
+ * needed: numbers are chosen at run time below the limit; see cfg.fd_base). */
+
+#define UM_F_VERBOSE 1u
+#define UM_F_NOSUD   2u /* trap system calls by seccomp although SUD works (for tests) */
+#define UM_F_ZRAM    4u /* compressed memory tier above the swap file */
+#define UM_F_TRACE   8u
+
+struct um_config {
+	uint32_t magic, flags;
+	uint32_t engine;          /* enum host_engine */
+	char policy[16];
+	uint64_t bound_pages;     /* 0: none */
+	uint64_t swap_slots;      /* most pages in the swap file */
+	uint64_t zram_bytes;      /* most memory of the compressed tier */
+	int32_t fd_base;          /* descriptors ≥ this are ours; the program never sees them */
+	int32_t shm_fd, swap_fd, trace_fd; /* ≥ fd_base, or -1 */
+	uint64_t rlim_stack_cur, rlim_stack_max; /* the program's own limit; the command may have changed the host's */
+	uint64_t fault_around;    /* 0: default */
+	char program[4096];       /* file to execute, as found through PATH */
+	char command[256];        /* command line for people */
+};
+
+enum um_phase { UM_STARTING, UM_RUNNING, UM_FAILED };
+
+struct um_map_rec { uint64_t start, end, pgoff; char path[256]; }; /* executable mappings, for symbols */
+#define UM_MAPS 192
+
+#define UM_TRACE_BLOCK 1024u /* records */
+#define UM_TRACE_BLOCKS 16u
+
+struct um_shared {
+	struct um_config cfg;
+	uint32_t phase;           /* enum um_phase */
+	int32_t fail_status;      /* UM_FAILED: exit status the command shall use (125, 126, 127) */
+	char fail_message[512];
+	char engine_name[16], engine_why[128]; /* what auto chose and why */
+	char trap_name[16];       /* "sud" or "seccomp" */
+	uint64_t start_ns, start_real_ns; /* CLOCK_MONOTONIC / REALTIME when the program's first instruction ran */
+	uint32_t oops;            /* the kernel itself failed */
+	uint64_t oops_ip[16];     /* return addresses, [15] the faulting one; 0: none */
+	char killed_by[128];      /* OOM text, if that ended it */
+	uint64_t kernel_bytes;    /* fixed memory of our own at start */
+	uint64_t meta_bytes;      /* tables and descriptors now */
+	uint32_t nr_maps; struct um_map_rec maps[UM_MAPS];
+	uint64_t trace_next;      /* records handed out so far */
+	uint64_t trace_done[UM_TRACE_BLOCKS]; /* records completed in the block */
+	uint64_t trace_written;   /* blocks written to the file */
+	struct sf_trace_rec trace[UM_TRACE_BLOCKS * UM_TRACE_BLOCK];
+	struct sf_stats stats;
+};
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* sys_exec.c - execve: our own binary again, with another program
+ *
+ * The host's execve is what ends the other threads, closes close-on-exec descriptors and resets handlers, so we let it run softfault-um once more
+ * with the new program's arguments and environment.  What the host cannot carry (the true signal mask: ours is all
+ * blocked; the program's path) goes in a sealed memory file.
+ *
+ * Whether the new program can run is checked first, because after the host's execve there is nobody to return an error to. */
+#include "um/um.h"
+#include "um/syscall.h"
+
+#include <linux/fcntl.h>
+#include <linux/memfd.h>
+
+#define ARG_ROOM (8ul << 20) /* strings and vectors; pages that are not used cost nothing */
+#define STRING_MOST (128ul << 10) /* MAX_ARG_STRLEN */
+#define F_ADD_SEALS_ALL 0xf
+#define AT_EMPTY_PATH 0x1000
+#define AT_SYMLINK_NOFOLLOW 0x100
+
+struct pack { char *mem; uint64_t used; };
+
+static void *pack_take(struct pack *p, uint64_t n)
+{
+	if (p->used + n > ARG_ROOM)
+		return NULL;
+	void *r = p->mem + p->used;
+	p->used += n;
+	return r;
+}
+
+static int64_t vector_len(struct thread *t, vaddr_t uvec)
+{
+	int64_t n = 0;
+	for (uint64_t p = 1; uvec; n++) {
+		if (GET_USER(t, uint64_t, uvec + (uint64_t)n * 8, &p))
+			return -EFAULT;
+		if (!p)
+			break;
+		if (n * 8 > (int64_t)ARG_ROOM)
+			return -E2BIG;
+	}
+	return n;
+}
+
+static int pack_string(struct thread *t, struct pack *p, vaddr_t ustr, char **ret)
+{
+	uint64_t room = MIN(STRING_MOST, ARG_ROOM - p->used);
+	int64_t len = strncpy_from_user(um.mm, &t->task, p->mem + p->used, ustr, room);
+	if (len < 0)
+		return (int)len;
+	if ((uint64_t)len == room)
+		return -E2BIG;
+	*ret = pack_take(p, (uint64_t)len + 1);
+	return 0;
+}
+
+/* Copy a vector of strings; extra slots are left free in front. */
+static int pack_vector(struct thread *t, struct pack *p, vaddr_t uvec, unsigned extra, char ***ret)
+{
+	int64_t n = vector_len(t, uvec);
+	if (n < 0)
+		return (int)n;
+	p->used = (p->used + 7) & ~7ull;
+	char **v = pack_take(p, ((uint64_t)n + extra + 1) * 8);
+	if (!v)
+		return -E2BIG;
+	for (int64_t i = 0; i < n; i++) {
+		uint64_t s;
+		if (GET_USER(t, uint64_t, uvec + (uint64_t)i * 8, &s))
+			return -EFAULT;
+		int err = pack_string(t, p, s, &v[extra + i]);
+		if (err)
+			return err;
+	}
+	v[extra + n] = NULL;
+	*ret = v;
+	return 0;
+}
+
+/* The state for the next image; a descriptor of ours that survives execve. */
+static int64_t state_file(struct thread *t, const char *path)
+{
+	struct um_exec_state *s = kmalloc(um.mc, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->sigmask = t->restore_sigmask ? t->saved_sigmask : t->sigmask;
+	s->rlim_stack = um.mm->limits.stack;
+	um_snprintf(s->path, sizeof(s->path), "%s", path);
+	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;
+	if (low >= 0) {
+		fd = host_call3(__NR_fcntl, low, F_DUPFD, um.shm->cfg.fd_base);
+		host_call1(__NR_close, low);
+	}
+	if (fd >= 0) {
+		host_call4(__NR_pwrite64, fd, HC_A(s), sizeof(*s), 0);
+		host_call3(__NR_fcntl, fd, F_ADD_SEALS, F_ADD_SEALS_ALL);
+	}
+	kfree(um.mc, s);
+	return fd;
+}
+
+static int64_t exec_packed(struct thread *t, const char *path, char **argv, char **envp)
+{
+	char arg1[32];
+	int err = um_exec_check(path, argv + 2, envp);
+	if (err)
+		return err;
+	int64_t fd = state_file(t, path);
+	if (fd < 0)
+		return fd;
+	um_snprintf(arg1, sizeof(arg1), "%d,%ld", um.shm->cfg.shm_fd, fd);
+	argv[0] = (char *)"softfault-um";
+	argv[1] = arg1;
+	int64_t r = host_call3(__NR_execve, HC_A("/proc/self/exe"), HC_A(argv), HC_A(envp));
+	host_call1(__NR_close, fd);
+	return r;
+}
+
+static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vaddr_t uenvp)
+{
+	struct pack p = { .mem = um.port->ops->alloc(um.port, ARG_ROOM) };
+	char **argv, **envp;
+	if (!p.mem)
+		return -ENOMEM;
+	int64_t err = pack_vector(t, &p, uargv, 2, &argv);
+	if (!err)
+		err = pack_vector(t, &p, uenvp, 0, &envp);
+	if (!err)
+		err = exec_packed(t, path, argv, envp);
+	um.port->ops->free(um.port, p.mem, ARG_ROOM);
+	return err;
+}
+
+int64_t sys_execve(struct thread *t)
+{
+	char path[4096];
+	int64_t n = strncpy_from_user(um.mm, &t->task, path, t->arg[0], sizeof(path));
+	if (n < 0)
+		return n;
+	if (n == 0 || n == (int64_t)sizeof(path))
+		return n ? -ENAMETOOLONG : -ENOENT;
+	return exec_path(t, um_own_path(path), t->arg[1], t->arg[2]);
+}
+
+int64_t sys_execveat(struct thread *t)
+{
+	char path[4096 + 64];
+	int dirfd = (int)t->arg[0];
+	int len = um_snprintf(path, 64, "/proc/self/fd/%d", dirfd);
+	int64_t n = strncpy_from_user(um.mm, &t->task, path + 64, t->arg[1], 4096);
+	if (t->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return -EINVAL;
+	if (n < 0)
+		return n;
+	if (n == 4096)
+		return -ENAMETOOLONG;
+	if (path[64] == '/' || dirfd == AT_FDCWD)
+		return n ? exec_path(t, um_own_path(path + 64), t->arg[2], t->arg[3]) : -ENOENT;
+	if (fd_is_ours((uint64_t)dirfd) || dirfd < 0)
+		return -EBADF;
+	if (!n && !(t->arg[4] & AT_EMPTY_PATH))
+		return -ENOENT;
+	if (n) {
+		path[len] = '/';
+		memmove(path + len + 1, path + 64, (uint64_t)n + 1);
+	}
+	return exec_path(t, path, t->arg[2], t->arg[3]);
+}
+
+/* /proc/self/exe is the program, not us. */
+const char *um_own_path(const char *path)
+{
+	static const char *const names[] = { "/proc/self/exe", "/proc/thread-self/exe" };
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *a = names[i], *b = path;
+		while (*a && *a == *b)
+			a++, b++;
+		if (*a == *b)
+			return um.exe;
+	}
+	return path;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* sys_misc.c - calls whose answer is partly ours, and System V messages and semaphores */
+#include "um/syscall.h"
+
+/* ---------------------------------------------------------------- getrusage */
+
+struct rusage { int64_t utime[2], stime[2], maxrss, ixrss, idrss, isrss, minflt, majflt, rest[8]; };
+_Static_assert(sizeof(struct rusage) == 144, "struct rusage");
+#define RUSAGE_CHILDREN (-1)
+#define RUSAGE_THREAD 1
+
+int64_t sys_getrusage(struct thread *t)
+{
+	struct rusage ru;
+	int who = (int)t->arg[0];
+	int64_t r = host_call2(__NR_getrusage, who, HC_A(&ru));
+	if (r < 0)
+		return r;
+	if (who == RUSAGE_THREAD) {
+		ru.minflt = (int64_t)t->task.min_flt;
+		ru.majflt = (int64_t)t->task.maj_flt;
+	} else if (who != RUSAGE_CHILDREN) {
+		uint64_t min, maj;
+		um_fault_counts(&min, &maj);
+		ru.minflt = (int64_t)min;
+		ru.majflt = (int64_t)maj;
+	}
+	if (who != RUSAGE_CHILDREN)
+		ru.maxrss = (int64_t)(READ_ONCE(um.shm->stats.peak_resident) * (PAGE_SIZE / 1024));
+	return copy_out(t, t->arg[1], &ru, sizeof(ru)) ? 0 : -EFAULT;
+}
+
+/* ---------------------------------------------------------------- what would change the ground we stand on */
+
+/* Remembered only: on the host it would change how our own memory is mapped. */
+int64_t sys_personality(struct thread *t)
+{
+	static uint32_t persona;
+	uint32_t want = (uint32_t)t->arg[0];
+	if (want == UINT32_MAX)
+		return READ_ONCE(persona);
+	return __atomic_exchange_n(&persona, want, __ATOMIC_RELAXED);
+}
+
+#define CLONE_VM 0x100u
+#define CLONE_FILES 0x400u
+#define CLONE_SIGHAND 0x800u
+#define CLONE_THREAD 0x10000u
+
+/* Threads of one process share what we hold for them. */
+int64_t sys_unshare(struct thread *t)
+{
+	if (t->arg[0] & (CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD))
+		return -EINVAL;
+	return host_call1(__NR_unshare, t->arg[0]);
+}
+
+/* ---------------------------------------------------------------- System V */
+
+enum { IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3, MSG_STAT = 11, MSG_INFO = 12, MSG_STAT_ANY = 13, GETALL = 13, SETALL = 17,
+       SEM_STAT = 18, SEM_INFO = 19, SEM_STAT_ANY = 20 };
+#define SEMID_DS 104u
+#define SEMID_NSEMS 80u
+#define SEMINFO 40u
+#define MSQID_DS 120u
+#define MSGINFO 32u
+
+/* Semaphores in a set, 0 if it cannot be told: then the call will fail too. */
+static uint64_t nr_semaphores(uint64_t id)
+{
+	char ds[SEMID_DS];
+	uint64_t n = 0;
+	if (!host_call4(__NR_semctl, id, 0, IPC_STAT, HC_A(ds)))
+		memcpy(&n, ds + SEMID_NSEMS, sizeof(n));
+	return n;
+}
+
+static uint64_t semctl_arg(struct call *c, vaddr_t arg)
+{
+	switch ((int)c->t->arg[2]) {
+	case IPC_SET:      return call_in(c, arg, SEMID_DS);
+	case IPC_STAT:
+	case SEM_STAT:
+	case SEM_STAT_ANY: return call_map(c, arg, SEMID_DS, DIR_OUT);
+	case IPC_INFO:
+	case SEM_INFO:     return call_map(c, arg, SEMINFO, DIR_OUT);
+	case GETALL:       return call_map(c, arg, nr_semaphores(c->t->arg[0]) * 2, DIR_OUT);
+	case SETALL:       return call_map(c, arg, nr_semaphores(c->t->arg[0]) * 2, DIR_IN);
+	default:           return arg;
+	}
+}
+
+int64_t sys_semctl(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[3] = semctl_arg(&c, t->arg[3]);
+	return call_end(&c, call_host(&c, t->nr));
+}
+
+int64_t sys_msgctl(struct thread *t)
+{
+	struct call c;
+	vaddr_t arg = t->arg[2];
+	call_begin(&c, t);
+	switch ((int)t->arg[1]) {
+	case IPC_SET:  c.a[2] = call_in(&c, arg, MSQID_DS); break;
+	case IPC_STAT:
+	case MSG_STAT:
+	case MSG_STAT_ANY: c.a[2] = call_map(&c, arg, MSQID_DS, DIR_OUT); break;
+	case IPC_INFO:
+	case MSG_INFO: c.a[2] = call_map(&c, arg, MSGINFO, DIR_OUT); break;
+	default: break;
+	}
+	return call_end(&c, call_host(&c, t->nr));
+}
+
+/* A message is a long and then size bytes. */
+static int64_t message(struct thread *t, unsigned dir)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[1] = call_map(&c, t->arg[1], 8 + MIN(t->arg[2], RW_MOST), dir);
+	return call_end(&c, call_sleep(&c, t->nr));
+}
+
+int64_t sys_msgsnd(struct thread *t) { return message(t, DIR_IN); }
+int64_t sys_msgrcv(struct thread *t) { return message(t, DIR_OUT); }
+
+/* ---------------------------------------------------------------- structures that say what more there is */
+
+struct sigevent { uint64_t value; int32_t signo, notify; uint64_t rest[6]; };
+#define SIGEV_THREAD 2
+#define NOTIFY_COOKIE 32u
+
+int64_t sys_mq_notify(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = fd_arg(t->arg[0]);
+	c.a[1] = call_in(&c, t->arg[1], sizeof(struct sigevent));
+	if (c.a[1] && !is_bad(c.a[1])) {
+		struct sigevent *ev = (struct sigevent *)c.a[1];
+		if (ev->notify == SIGEV_THREAD)
+			ev->value = call_in(&c, ev->value, NOTIFY_COOKIE);
+	}
+	return call_end(&c, call_host(&c, t->nr));
+}
+
+#define KCMP_EPOLL_TFD 7
+
+int64_t sys_kcmp(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	if ((int)t->arg[2] == KCMP_EPOLL_TFD)
+		c.a[4] = call_in(&c, t->arg[4], 12);
+	return call_end(&c, call_host(&c, t->nr));
+}
+
+#define SCHED_ATTR_MIN 48u
+
+/* The structure's first word is its size; 0 means the oldest. */
+int64_t sys_sched_setattr(struct thread *t)
+{
+	struct call c;
+	uint32_t size;
+	call_begin(&c, t);
+	if (!t->arg[1] || GET_USER(t, uint32_t, t->arg[1], &size))
+		c.a[1] = bad_address(t->arg[1]);
+	else
+		c.a[1] = call_map(&c, t->arg[1], size ? MIN(size, PAGE_SIZE) : SCHED_ATTR_MIN, DIR_IN);
+	return call_end(&c, call_host(&c, t->nr));
+}

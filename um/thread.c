@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/* thread.c - birth, death and identity of threads; what fork and exec will need
+ *
+ * A program's thread is a host thread.  Birth: the parent prepares the child's kernel stack (struct thread, the frame that will be its first context) and
+ * calls host clone; the child arms itself (signal stack, system-call dispatch: neither is inherited) and lets the host load the frame.
+ *
+ * Death (hazard 7): robust list, clear tid, wake, host exit.  The kernel stack is in use until the last instruction, so it is
+ * reused only when the host has zeroed thread.host_alive, which it does after it has left our text for good.
+ *
+ *   kernel stack, KSTACK_SIZE aligned:   struct thread | guard page | stack … first frame at its top */
+#include "um/um.h"
+#include "um/trap.h"
+
+#define CLONE_VM 0x100u
+#define CLONE_FS 0x200u
+#define CLONE_FILES 0x400u
+#define CLONE_SIGHAND 0x800u
+#define CLONE_VFORK 0x4000u
+#define CLONE_THREAD 0x10000u
+#define CLONE_SYSVSEM 0x40000u
+#define CLONE_SETTLS 0x80000u
+#define CLONE_PARENT_SETTID 0x100000u
+#define CLONE_CHILD_CLEARTID 0x200000u
+#define CLONE_DETACHED 0x400000u
+#define CLONE_UNTRACED 0x800000u
+#define CLONE_CHILD_SETTID 0x1000000u
+#define CLONE_IO 0x80000000u
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define KNOWN_FLAGS (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
+		     CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO)
+
+#define PR_SET_SUD 59
+#define STACKS_PER_BLOCK 8u
+#define FRAME_ROOM 0x6000ul /* first frame and FP state at the stack's top */
+_Static_assert(sizeof(struct thread) <= PAGE_SIZE, "struct thread fits below the guard page");
+
+#define FUTEX_WAKE 1
+#define FUTEX_TID_MASK 0x3fffffffu
+#define FUTEX_OWNER_DIED 0x40000000u
+#define FUTEX_WAITERS 0x80000000u
+#define ROBUST_LIMIT 2048
+
+struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup; };
+
+/* ---------------------------------------------------------------- kernel stacks */
+
+static struct thread *thread_list; /* every struct thread ever made, linked by all_next */
+
+static void lock_threads(void)
+{
+	while (__atomic_exchange_n(&um.thread_lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+static void unlock_threads(void) { __atomic_store_n(&um.thread_lock, 0, __ATOMIC_RELEASE); }
+
+static struct thread *reuse_dead(void)
+{
+	for (struct thread *t = thread_list; t; t = t->all_next)
+		if (t->exiting && !__atomic_load_n(&t->host_alive, __ATOMIC_ACQUIRE))
+			return t;
+	return NULL;
+}
+
+/* A block of stacks more; all but one are put on the list as dead. */
+static struct thread *more_stacks(void)
+{
+	size_t want = (STACKS_PER_BLOCK + 1) * KSTACK_SIZE;
+	char *mem = um.port->ops->alloc(um.port, want);
+	if (!mem)
+		return NULL;
+	uintptr_t p = ((uintptr_t)mem + KSTACK_SIZE - 1) & ~(KSTACK_SIZE - 1);
+	struct thread *t = NULL;
+	for (unsigned i = 0; i < STACKS_PER_BLOCK; i++, p += KSTACK_SIZE) {
+		t = (struct thread *)p;
+		host_call3(__NR_mprotect, p + PAGE_SIZE, PAGE_SIZE, 0);
+		t->exiting = 1;
+		t->all_next = thread_list;
+		thread_list = t;
+	}
+	return t;
+}
+
+struct thread *um_thread_alloc(void)
+{
+	lock_threads();
+	struct thread *t = reuse_dead();
+	if (!t)
+		t = more_stacks();
+	if (t) {
+		struct thread *next = t->all_next;
+		memset(t, 0, sizeof(*t));
+		t->all_next = next;
+		t->proc = &um;
+		t->host_alive = 1;
+	}
+	unlock_threads();
+	return t;
+}
+
+static void thread_unused(struct thread *t)
+{
+	t->host_alive = 0;
+	t->exiting = 1;
+}
+
+/* ---------------------------------------------------------------- arming */
+
+/* What the host calls the signal stack; it may be set only while the thread is not on it. */
+struct abi_stack um_kernel_stack(struct thread *t)
+{
+	return (struct abi_stack){ .sp = (uintptr_t)t + 2 * PAGE_SIZE, .size = KSTACK_SIZE - 2 * PAGE_SIZE - FRAME_ROOM };
+}
+
+int um_arm_stack(struct thread *t)
+{
+	struct abi_stack ss = um_kernel_stack(t);
+	return (int)host_call2(__NR_sigaltstack, HC_A(&ss), 0);
+}
+
+int um_arm_dispatch(void)
+{
+	if (um.seccomp)
+		return 0;
+	return (int)host_call5(__NR_prctl, PR_SET_SUD, 1, um.host_sigsys_text, um.host_sigsys_len, 0);
+}
+
+/* ---------------------------------------------------------------- birth */
+
+/* The context of the thread that clones, with what differs, as a frame on the child's kernel stack. */
+struct abi_rt_sigframe *um_first_frame(struct thread *t)
+{
+	char *base = (char *)t + KSTACK_SIZE - FRAME_ROOM + 0x100;
+	struct abi_rt_sigframe *f = (struct abi_rt_sigframe *)base;
+	memset(f, 0, sizeof(*f));
+	f->uc.stack = um_kernel_stack(t);
+	return f;
+}
+
+static void copy_context(struct thread *t, const struct thread *parent)
+{
+	struct abi_rt_sigframe *f = um_first_frame(t);
+	struct abi_stack own = f->uc.stack;
+	char *fp = (char *)(((uintptr_t)(f + 1) + 63) & ~63ul);
+	f->uc = *parent->uc;
+	f->uc.stack = own;
+	if (parent->uc->mc.fpstate) {
+		const char *from = (const char *)(uintptr_t)parent->uc->mc.fpstate;
+		uint32_t size = *(const uint32_t *)(from + 464) == 0x46505853u ? *(const uint32_t *)(from + 468) : 512;
+		SF_BUG_ON(size > FRAME_ROOM - 2048);
+		memcpy(fp, from, size);
+		f->uc.mc.fpstate = (uintptr_t)fp;
+	}
+	t->uc = &f->uc;
+}
+
+/* First C code of a new thread, on its own kernel stack. */
+void um_thread_born(void)
+{
+	struct thread *t = current();
+	t->task.tid = (uint32_t)host_call0(__NR_gettid);
+	if (um_arm_stack(t) || um_arm_dispatch())
+		um_oops("a new thread cannot be armed", NULL);
+	if (t->child_settid)
+		put_user(um.mm, &t->task, uint32_t, t->child_settid, t->task.tid);
+	t->uc->sigmask = t->sigmask & ~HOST_NEVER_BLOCKED;
+	um_enter_user((struct abi_rt_sigframe *)((char *)t->uc - offsetof(struct abi_rt_sigframe, uc)));
+}
+
+static struct thread *child_make(struct thread *t, const struct clone_args *a)
+{
+	struct thread *c = um_thread_alloc();
+	if (!c)
+		return NULL;
+	c->sigmask = t->sigmask;
+	c->clear_child_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;
+	c->child_settid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0;
+	copy_context(c, t);
+	c->uc->mc.rax = 0;
+	c->uc->mc.rcx = c->uc->mc.rip;
+	c->uc->mc.r11 = c->uc->mc.eflags;
+	if (a->stack)
+		c->uc->mc.rsp = a->stack + a->stack_size;
+	return c;
+}
+
+static int64_t clone_thread(struct thread *t, const struct clone_args *a)
+{
+	vaddr_t ptid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
+	if (ptid && pin_user(um.mm, &t->task, ptid, 4, true) != 4)
+		ptid = 0; /* Linux too goes on when it cannot store the number */
+	struct thread *c = child_make(t, a);
+	int64_t r = -ENOMEM;
+	if (c) {
+		uint64_t flags = (a->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | CLONE_DETACHED)) |
+				 CLONE_CHILD_CLEARTID | (ptid ? CLONE_PARENT_SETTID : 0);
+		r = um_host_clone(flags, (char *)c + KSTACK_SIZE - FRAME_ROOM, ptid, &c->host_alive, a->tls);
+		if (r < 0)
+			thread_unused(c);
+	}
+	if (ptid)
+		unpin_user(um.mm, ptid, 4);
+	return r;
+}
+
+static int64_t refuse_process(const char *what)
+{
+	static uint32_t said;
+	if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED) || um.verbose)
+		um_log("%s: a second process is not supported yet; the call fails with ENOSYS", what);
+	return -ENOSYS;
+}
+
+static int64_t do_clone(struct thread *t, const struct clone_args *a)
+{
+	if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
+		return -EINVAL;
+	if ((a->flags & CLONE_THREAD) && !(a->flags & CLONE_SIGHAND))
+		return -EINVAL;
+	if ((a->flags & THREAD_FLAGS) != THREAD_FLAGS)
+		return refuse_process("clone");
+	if (a->flags & ~(uint64_t)KNOWN_FLAGS)
+		return -EINVAL;
+	return clone_thread(t, a);
+}
+
+int64_t sys_clone(struct thread *t)
+{
+	struct clone_args a = { .flags = t->arg[0] & ~0xffull, .exit_signal = t->arg[0] & 0xff, .stack = t->arg[1],
+				.parent_tid = t->arg[2], .child_tid = t->arg[3], .tls = t->arg[4] };
+	return do_clone(t, &a);
+}
+
+int64_t sys_clone3(struct thread *t)
+{
+	struct clone_args a;
+	uint64_t size = t->arg[1];
+	memset(&a, 0, sizeof(a));
+	if (size < 64 || size > PAGE_SIZE)
+		return size > PAGE_SIZE ? -E2BIG : -EINVAL;
+	if (copy_from_user(um.mm, &t->task, &a, t->arg[0], MIN(size, sizeof(a))))
+		return -EFAULT;
+	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal & ~0xffull || a.set_tid_size)
+		return -EINVAL;
+	if ((a.flags & (CLONE_THREAD)) && a.exit_signal)
+		return -EINVAL;
+	return do_clone(t, &a);
+}
+
+int64_t sys_fork(struct thread *t) { return refuse_process("fork"); }
+int64_t sys_vfork(struct thread *t) { return refuse_process("vfork"); }
+
+/* ---------------------------------------------------------------- death */
+
+/* The owner dies: mark the futex word and wake one waiter.  Source: Linux handle_futex_death. */
+static void futex_death(struct thread *t, vaddr_t word, bool pi)
+{
+	uint32_t v, old;
+	if ((word & 3) || get_user(um.mm, &t->task, uint32_t, word, &v))
+		return;
+	for (;;) {
+		if ((v & FUTEX_TID_MASK) != t->task.tid)
+			return;
+		if (cmpxchg_user32(um.mm, &t->task, word, v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED, &old))
+			return;
+		if (old == v)
+			break;
+		v = old;
+	}
+	if (!pi && (v & FUTEX_WAITERS) && pin_user(um.mm, &t->task, word, 4, true) == 4) {
+		host_call6(__NR_futex, word, FUTEX_WAKE, 1, 0, 0, 0);
+		unpin_user(um.mm, word, 4);
+	}
+}
+
+static void robust_exit(struct thread *t)
+{
+	uint64_t entry, next, pending, offset;
+	if (!t->robust_list || get_user(um.mm, &t->task, uint64_t, t->robust_list, &entry) ||
+	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 8, &offset) ||
+	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 16, &pending))
+		return;
+	for (int limit = ROBUST_LIMIT; limit && (entry & ~1ull) != t->robust_list; limit--) {
+		int bad = get_user(um.mm, &t->task, uint64_t, entry & ~1ull, &next);
+		if ((entry & ~1ull) != (pending & ~1ull))
+			futex_death(t, (entry & ~1ull) + offset, entry & 1);
+		if (bad)
+			return;
+		entry = next;
+	}
+	if (pending & ~1ull)
+		futex_death(t, (pending & ~1ull) + offset, pending & 1);
+}
+
+static void clear_tid(struct thread *t)
+{
+	vaddr_t a = t->clear_child_tid;
+	t->clear_child_tid = 0;
+	if (!a || put_user(um.mm, &t->task, uint32_t, a, 0))
+		return;
+	if (pin_user(um.mm, &t->task, a, 4, true) != 4)
+		return;
+	host_call6(__NR_futex, a, FUTEX_WAKE, 1, 0, 0, 0);
+	unpin_user(um.mm, a, 4);
+}
+
+int64_t sys_exit(struct thread *t)
+{
+	robust_exit(t);
+	clear_tid(t);
+	um_thread_gone(t);
+	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
+	for (;;)
+		host_call1(__NR_exit, (int)t->arg[0]);
+}
+
+int64_t sys_exit_group(struct thread *t)
+{
+	um_exit_group((int)t->arg[0]);
+}
+
+/* Counters of a thread that ends go to the process. */
+void um_thread_gone(struct thread *t)
+{
+	__atomic_fetch_add(&um.dead_min_flt, t->task.min_flt, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&um.dead_maj_flt, t->task.maj_flt, __ATOMIC_RELAXED);
+	t->task.min_flt = t->task.maj_flt = 0;
+}
+
+/* Faults of the whole process, living threads and dead. */
+void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj)
+{
+	lock_threads();
+	*ret_min = um.dead_min_flt;
+	*ret_maj = um.dead_maj_flt;
+	for (struct thread *t = thread_list; t; t = t->all_next) {
+		*ret_min += t->task.min_flt;
+		*ret_maj += t->task.maj_flt;
+	}
+	unlock_threads();
+}
+
+void um_thread_first(struct thread *t)
+{
+	t->proc = &um;
+	t->host_alive = 1;
+	t->all_next = thread_list;
+	thread_list = t;
+}
+
+/* ---------------------------------------------------------------- identity */
+
+int64_t sys_set_tid_address(struct thread *t)
+{
+	t->clear_child_tid = t->arg[0];
+	return t->task.tid;
+}
+
+int64_t sys_set_robust_list(struct thread *t)
+{
+	if (t->arg[1] != 24)
+		return -EINVAL;
+	t->robust_list = t->arg[0];
+	t->robust_len = t->arg[1];
+	return 0;
+}
+
+int64_t sys_get_robust_list(struct thread *t)
+{
+	int32_t tid = (int32_t)t->arg[0];
+	struct thread *who = tid ? NULL : t;
+	lock_threads();
+	for (struct thread *i = thread_list; !who && i; i = i->all_next)
+		if (!i->exiting && (int32_t)i->task.tid == tid)
+			who = i;
+	unlock_threads();
+	if (!who)
+		return -ESRCH;
+	if (put_user(um.mm, &t->task, uint64_t, t->arg[2], 24) || put_user(um.mm, &t->task, uint64_t, t->arg[1], who->robust_list))
+		return -EFAULT;
+	return 0;
+}
+
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_FS 0x1003
+#define ARCH_GET_GS 0x1004
+#define ARCH_GET_CPUID 0x1011
+#define ARCH_SET_CPUID 0x1012
+#define ARCH_CET_STATUS 0x3001
+
+int64_t sys_arch_prctl(struct thread *t)
+{
+	uint64_t v = 0;
+	int code = (int)t->arg[0];
+	switch (code) {
+	case ARCH_SET_FS:
+	case ARCH_SET_GS:
+		if (t->arg[1] >= TASK_SIZE)
+			return -EPERM;
+		return host_call2(__NR_arch_prctl, code, t->arg[1]);
+	case ARCH_GET_FS:
+	case ARCH_GET_GS:
+		host_call2(__NR_arch_prctl, code, HC_A(&v));
+		return put_user(um.mm, &t->task, uint64_t, t->arg[1], v) ? -EFAULT : 0;
+	case ARCH_GET_CPUID:
+	case ARCH_SET_CPUID:
+		return host_call2(__NR_arch_prctl, code, t->arg[1]);
+	default:
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* trap.c - entry into kernel mode by a host signal, and the way back
+ *
+ *   signal            from          what
+ *   SIGSYS            program       system call: um_syscall
+ *   SIGSEGV, SIGBUS   program       trapno 14: page fault -> the core; else the program's own signal
+ *   SIGSEGV, SIGBUS   kernel text   page fault on program memory (user copy) -> the core; fixup; or oops
+ *   any other         program       its handler runs: build a frame
+ *   any other         the window    taken; the blocking call ends (um_window in entry.S)
+ *
+ * Handlers run with every signal blocked but SIGSEGV, SIGBUS and SIGSYS, so nothing else nests outside the window.
+ * Whether the kernel or the program was interrupted is told by the instruction's address alone (row 3). */
+#include "um/um.h"
+#include "um/trap.h"
+#include "um/syscall.h"
+
+extern const char __executable_start[], etext[];
+extern const char um_win_begin[], um_win_syscall[], um_win_end[], um_win_close[], um_win_abort[];
+extern char um_restorer[];
+
+bool in_kernel_text(vaddr_t ip)
+{
+	return ip >= (uintptr_t)__executable_start && ip < (uintptr_t)etext;
+}
+
+static bool in_window(vaddr_t ip)
+{
+	return ip >= (uintptr_t)um_win_begin && ip <= (uintptr_t)um_win_close;
+}
+
+/* ---------------------------------------------------------------- oops (row 19) */
+
+static void oops_areas(vaddr_t addr)
+{
+	struct mm *mm = um.mm;
+	if (!mm || READ_ONCE(mm->lock))
+		return;
+	mm_lock(mm);
+	struct vm_area *v = find_vma(mm, NULL, addr);
+	for (int i = 0; v && i < 3; i++, v = vma_next(v))
+		um_log("  area %012lx-%012lx flags %x %s", v->start, v->end, v->flags, vma_name(mm, v));
+	mm_unlock(mm);
+}
+
+static void oops_trace(uint64_t fp)
+{
+	uintptr_t base = (uintptr_t)current();
+	for (int i = 0; i < 16 && fp > base && fp < base + KSTACK_SIZE - 16; i++) {
+		uint64_t *frame = (uint64_t *)(uintptr_t)fp;
+		um_log("  #%d %lx", i, frame[1]);
+		if (i < (int)ARRAY_SIZE(um.shm->oops_ip))
+			um.shm->oops_ip[i] = frame[1];
+		if (frame[0] <= fp)
+			break;
+		fp = frame[0];
+	}
+}
+
+/* The kernel itself is wrong: say all that is known and end this process; others live. */
+void um_oops(const char *why, const struct abi_ucontext *uc)
+{
+	static uint32_t once;
+	if (__atomic_exchange_n(&once, 1, __ATOMIC_ACQ_REL))
+		host_call1(__NR_exit_group, 125);
+	um.shm->oops = 1;
+	um_log("oops: %s (pid %u, thread %u, call %ld)", why, um.pid, current()->task.tid, current()->nr);
+	if (uc) {
+		const struct abi_sigcontext *r = &uc->mc;
+		um_log("  rip %016lx rsp %016lx rbp %016lx eflags %lx", r->rip, r->rsp, r->rbp, r->eflags);
+		um_log("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
+		um_log("  rsi %016lx rdi %016lx r8  %016lx r9  %016lx", r->rsi, r->rdi, r->r8, r->r9);
+		um_log("  r10 %016lx r11 %016lx r12 %016lx r13 %016lx", r->r10, r->r11, r->r12, r->r13);
+		um_log("  r14 %016lx r15 %016lx trap %lu err %lx cr2 %016lx", r->r14, r->r15, r->trapno, r->err, r->cr2);
+		um.shm->oops_ip[15] = r->rip;
+		oops_trace(r->rbp);
+		oops_areas(r->cr2);
+	} else {
+		oops_trace((uint64_t)(uintptr_t)__builtin_frame_address(0));
+	}
+	host_call1(__NR_exit_group, 125);
+	__builtin_trap();
+}
+
+void sf_panic(const char *file, int line, const char *what)
+{
+	char text[300];
+	um_snprintf(text, sizeof(text), "%s:%d: %s", file, line, what);
+	um_oops(text, NULL);
+	__builtin_trap();
+}
+
+/* ---------------------------------------------------------------- return to user mode */
+
+/* Everything that must happen before the program runs again: signals that were taken, masks. */
+static void exit_to_user(struct thread *t)
+{
+	while (um_deliver_pending(t))
+		;
+	if (t->restore_sigmask) {
+		t->restore_sigmask = false;
+		t->sigmask = t->saved_sigmask;
+		while (um_deliver_pending(t))
+			;
+	}
+	t->uc->sigmask = t->sigmask & ~HOST_NEVER_BLOCKED;
+}
+
+/* ---------------------------------------------------------------- system calls */
+
+/* The call did not run, or was cut off by a handler that asks for a restart: run it again from the start. */
+static bool wants_restart(struct thread *t, int64_t ret)
+{
+	if (!t->has_taken)
+		return ret == -ERESTART_NOTSTARTED;
+	if (ret == -ERESTART_NOTSTARTED)
+		return !t->restore_sigmask;
+	if (ret != -EINTR || !t->desc || t->desc->restart != RS_SYS)
+		return false;
+	return um.action[t->taken.signo].flags & SA_RESTART;
+}
+
+static void trap_syscall(struct thread *t, struct abi_ucontext *uc)
+{
+	struct abi_sigcontext *r = &uc->mc;
+	t->uc = uc;
+	t->nr = (long)(int32_t)r->rax;
+	t->arg[0] = r->rdi; t->arg[1] = r->rsi; t->arg[2] = r->rdx;
+	t->arg[3] = r->r10; t->arg[4] = r->r8;  t->arg[5] = r->r9;
+	t->desc = NULL;
+	int64_t ret = um_syscall(t);
+	if (ret != -UM_NORETURN) {
+		r->rcx = r->rip;
+		r->r11 = r->eflags;
+		if (wants_restart(t, ret)) {
+			r->rip -= 2;
+			r->rax = (uint64_t)t->nr;
+		} else {
+			r->rax = (uint64_t)(ret == -ERESTART_NOTSTARTED ? -EINTR : ret);
+		}
+	}
+	exit_to_user(t);
+}
+
+static void um_sigsys(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	if (info->code <= 0)
+		um_async_signal(current(), info, uc);
+	else if (in_kernel_text(uc->mc.rip))
+		um_oops("a system call of the kernel was trapped", uc);
+	else
+		trap_syscall(current(), uc);
+}
+
+/* ---------------------------------------------------------------- faults */
+
+/* The core found nothing to do, yet the host sent SIGBUS: a shared file mapping whose file is shorter now (row 33). */
+static bool host_refuses_shared(int signo, vaddr_t addr, const struct fault_report *rep)
+{
+	if (signo != SIGBUS || rep->kind != FK_SPURIOUS)
+		return false;
+	mm_lock(um.mm);
+	struct vm_area *v = vma_lookup(um.mm, NULL, addr);
+	bool yes = v && v->type == &vm_file_shared;
+	mm_unlock(um.mm);
+	return yes;
+}
+
+static void kernel_fault(struct thread *t, int signo, struct abi_ucontext *uc)
+{
+	struct fault_report rep = { 0 };
+	enum ex_type type = EX_FIXUP;
+	vaddr_t addr = uc->mc.cr2;
+	vaddr_t fixup = search_exception_table(uc->mc.rip, &type);
+	bool ours = addr >= TASK_SIZE || uc->mc.trapno != 14;
+	enum fault_verdict v = FAULT_FIXUP;
+
+	if (!ours)
+		v = do_page_fault(um.mm, &t->task, addr, (unsigned)uc->mc.err & ~PF_USER, uc->mc.rip, &rep);
+	if (v == FAULT_FIXED && !host_refuses_shared(signo, addr, &rep))
+		return;
+	if (!fixup)
+		um_oops("page fault in kernel mode without a fixup", uc);
+	if (v == FAULT_KILL)
+		um_die_by_signal(SIGKILL);
+	t->task.fault_addr = addr;
+	uc->mc.rip = fixup;
+	if (type == EX_EFAULT_RAX)
+		uc->mc.rax = (uint64_t)-EFAULT;
+}
+
+static void user_fault(struct thread *t, int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	struct fault_report rep = { 0 };
+	struct abi_sigcontext *r = &uc->mc;
+	t->uc = uc;
+	t->nr = -1;
+	if (r->trapno != 14) { /* #GP, #AC, machine check …: not page faults (row 5) */
+		um_force_info(t, info, (unsigned)r->trapno, (unsigned)r->err, r->cr2);
+		exit_to_user(t);
+		return;
+	}
+	switch (do_page_fault(um.mm, &t->task, r->cr2, (unsigned)r->err | PF_USER, r->rip, &rep)) {
+	case FAULT_FIXED:
+		if (!host_refuses_shared(signo, r->cr2, &rep))
+			return;
+		um_force_signal(t, SIGBUS, BUS_ADRERR, r->cr2, 14, (unsigned)r->err);
+		break;
+	case FAULT_SIGNAL:
+		um_force_signal(t, rep.signo, rep.code, rep.addr, 14, rep.error_code);
+		break;
+	case FAULT_KILL:
+		um_die_by_signal(SIGKILL);
+	default:
+		um_oops("unknown verdict on a user-mode fault", uc);
+	}
+	exit_to_user(t);
+}
+
+static void um_sigfault(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	if (info->code <= 0)
+		um_async_signal(current(), info, uc);
+	else if (in_kernel_text(uc->mc.rip))
+		kernel_fault(current(), signo, uc);
+	else
+		user_fault(current(), signo, info, uc);
+}
+
+/* ---------------------------------------------------------------- other signals */
+
+static void take_in_window(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	t->taken = *info;
+	t->has_taken = true;
+	uc->sigmask = ~HOST_NEVER_BLOCKED;
+	if (uc->mc.rip <= (uintptr_t)um_win_syscall)
+		uc->mc.rip = (uintptr_t)um_win_abort;
+}
+
+/* A signal somebody sent, or the program raised itself (SIGFPE, SIGILL, SIGTRAP). */
+void um_async_signal(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	sf_count(&um.shm->stats.signals, 1);
+	if (!in_kernel_text(uc->mc.rip)) {
+		t->uc = uc;
+		t->nr = -1;
+		um_post_or_deliver(t, info);
+		exit_to_user(t);
+	} else if (in_window(uc->mc.rip) && !t->has_taken && !(t->sigmask & SIGBIT(info->signo))) {
+		take_in_window(t, info, uc);
+	} else if (SIGBIT(info->signo) & HOST_NEVER_BLOCKED) {
+		um_post_virtual(t, info);
+	} else {
+		um_oops("signal in kernel mode", uc);
+	}
+}
+
+static void um_sigother(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	um_async_signal(current(), info, uc);
+}
+
+int64_t um_block_call(struct thread *t, uint64_t mask, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+		      uint64_t e, uint64_t f)
+{
+	const uint64_t arg[6] = { a, b, c, d, e, f };
+	const uint64_t open = mask & ~HOST_NEVER_BLOCKED, shut = ~HOST_NEVER_BLOCKED;
+	if (t->has_taken || (um_virtual_pending(t) & ~mask))
+		return -ERESTART_NOTSTARTED;
+	return um_window(nr, arg, &open, &shut);
+}
+
+/* ---------------------------------------------------------------- setting up */
+
+/* The host's struct sigaction for one of our handlers. */
+static void host_handler(int signo, void (*fn)(int, struct abi_siginfo *, struct abi_ucontext *), uint64_t more)
+{
+	struct um_sigaction sa = {
+		.handler = (uintptr_t)fn,
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER | more,
+		.restorer = (uintptr_t)um_restorer,
+		.mask = ~HOST_NEVER_BLOCKED,
+	};
+	host_call4(__NR_rt_sigaction, signo, HC_A(&sa), 0, 8);
+}
+
+/* Let the host send signo to us, with those of the program's flags that concern the host. */
+void um_catch(int signo, uint64_t program_flags)
+{
+	uint64_t more = program_flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
+	if (signo == SIGSYS)
+		host_handler(signo, um_sigsys, SA_NODEFER);
+	else if (signo == SIGSEGV || signo == SIGBUS)
+		host_handler(signo, um_sigfault, SA_NODEFER);
+	else
+		host_handler(signo, um_sigother, more);
+}
+
+void um_uncatch(int signo, uint64_t handler, uint64_t program_flags)
+{
+	struct um_sigaction sa = { .handler = handler, .flags = (program_flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)) | SA_RESTORER,
+				   .restorer = (uintptr_t)um_restorer };
+	host_call4(__NR_rt_sigaction, signo, HC_A(&sa), 0, 8);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* um.h - the user-mode kernel: one process, its threads, and how they enter and leave it
+ *
+ * The kernel is linked at UM_BASE, above the program, without any libc.  A thread enters it by a signal (SIGSYS: system call,
+ * SIGSEGV/SIGBUS: fault, others: theirs) on its kernel stack, which is its host sigaltstack; the host's signal frame at the top of
+ * that stack is the program's saved context, and returning from the handler is the return to user mode.
+ *
+ * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
+#ifndef SF_UM_H
+#define SF_UM_H
+
+#include "mm/mm.h"
+#include "mm/uaccess.h"
+#include "port/host/host.h"
+#include "um/shm.h"
+#include "um/abi.h"
+
+#define TASK_SIZE  0x700000000000ull
+#define OWN_LO     0x700000000000ull /* our data: port arena, tables, kernel stacks */
+#define OWN_HI     0x780000000000ull
+#define UM_BASE    0x780000000000ull /* our text; see meson.build */
+
+#define KSTACK_SIZE 0x20000ul /* 128 KiB, aligned to its size; struct thread lies at its bottom, then a guard page */
+
+struct um_regs; /* = struct abi_gregs in the host's frame, see abi.h */
+
+#define NSIG 64
+#define SIGBIT(n) (1ull << ((n) - 1))
+/* never blocked on the host, virtual for the program */
+#define HOST_NEVER_BLOCKED (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS))
+
+struct um_sigaction { vaddr_t handler; uint64_t flags; vaddr_t restorer; uint64_t mask; }; /* = the kernel's struct sigaction */
+
+struct thread {
+	struct task task;         /* the core's share */
+	struct um_process *proc;
+	struct abi_ucontext *uc;  /* the program's context while in the kernel (host frame) */
+	uint64_t sigmask;         /* the program's blocked set, all 64 bits */
+	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
+	vaddr_t ss_sp; uint64_t ss_size; uint32_t ss_flags; /* the program's alternate stack */
+	struct abi_siginfo taken; bool has_taken; /* signal taken by the host handler, to be delivered before user mode */
+	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them: bit i */
+	vaddr_t clear_child_tid;
+	vaddr_t robust_list; uint64_t robust_len;
+	uint32_t host_alive;      /* host tid; zeroed by the host when the thread is gone (CLONE_CHILD_CLEARTID) */
+	uint32_t exiting;
+	const struct syscall_desc *desc; /* current call */
+	long nr; uint64_t arg[6];
+	uint64_t entry_ns;
+	vaddr_t child_settid;     /* CLONE_CHILD_SETTID, done by the child */
+	struct thread *all_next;  /* every thread ever made (um/thread.c) */
+};
+
+struct um_process {
+	struct machine *mc;
+	struct mm *mm;
+	struct port *port;
+	struct um_shared *shm;
+	struct um_sigaction action[NSIG + 1]; uint32_t sig_lock;
+	uint32_t thread_lock; uint32_t nr_threads;
+	uint32_t pid, ppid;
+	bool verbose;
+	char exe[4096];           /* absolute path of the program */
+	int exe_fd;               /* ours, or -1 */
+	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
+	vaddr_t vdso; uint64_t vdso_len;  /* the host's vDSO, as it lies */
+	uint64_t dead_min_flt, dead_maj_flt; /* faults of threads that ended */
+	bool seccomp;             /* system calls trapped by seccomp, not SUD */
+	char comm[16];
+	uint64_t host_sigsys_text, host_sigsys_len; /* our exempt range */
+};
+extern struct um_process um;    /* the kernel's one process object (um/start.c); the core itself has no globals */
+
+static inline struct thread *current(void)
+{
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+	return (struct thread *)(sp & ~(KSTACK_SIZE - 1));
+}
+
+/* ---------------------------------------------------------------- system calls (um/syscall.c, um/systab.c) */
+
+/* What happens to a call that a signal with a handler interrupted. */
+enum restart_kind {
+	RS_NEVER,   /* EINTR always */
+	RS_SYS,     /* begun anew if the handler has SA_RESTART */
+};
+
+/* One system call from the program.  t->nr and t->arg are set.  The result goes to rax; -UM_NORETURN: registers were set by the callee
+ * (sigreturn, execve).  Called on the kernel stack with all host signals blocked but HOST_NEVER_BLOCKED; may sleep in um_block_call. */
+int64_t um_syscall(struct thread *t);
+#define UM_NORETURN 0x7f00
+
+/* A host call that may sleep.  Opens the signal window: if a signal for the program is or becomes pending, it is taken (t->has_taken) and
+ * the result is -EINTR if the host interrupted the call, -ERESTART_NOTSTARTED if it was never started, else the call's own result.  Callers just return
+ * what they get; trap.c restarts or not by t->desc->restart.  Exactly one signal is taken at most.  mask: the set to have blocked while
+ * sleeping (normally t->sigmask). */
+int64_t um_block_call(struct thread *t, uint64_t mask, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+#define ERESTART_NOTSTARTED 514
+
+/* Signals, threads, start: implemented by signal.c, thread.c (system-call bodies; arguments as in t->arg; results as the calls'). */
+int64_t sys_rt_sigaction(struct thread *t);
+int64_t sys_rt_sigprocmask(struct thread *t);
+int64_t sys_rt_sigreturn(struct thread *t);
+int64_t sys_rt_sigpending(struct thread *t);
+int64_t sys_rt_sigsuspend(struct thread *t);
+int64_t sys_rt_sigtimedwait(struct thread *t);
+int64_t sys_sigaltstack(struct thread *t);
+int64_t sys_pause(struct thread *t);
+int64_t sys_clone(struct thread *t);
+int64_t sys_clone3(struct thread *t);
+int64_t sys_fork(struct thread *t);
+int64_t sys_vfork(struct thread *t);
+int64_t sys_exit(struct thread *t);
+int64_t sys_exit_group(struct thread *t);
+int64_t sys_set_tid_address(struct thread *t);
+int64_t sys_set_robust_list(struct thread *t);
+int64_t sys_get_robust_list(struct thread *t);
+int64_t sys_arch_prctl(struct thread *t);
+int64_t sys_execve(struct thread *t);
+int64_t sys_execveat(struct thread *t);
+/* For ppoll and its kin: block mask while sleeping; the mask from before is back (or in the handler's frame) when the call returns. */
+void um_use_sigmask(struct thread *t, uint64_t mask);
+void um_thread_gone(struct thread *t);
+void um_thread_first(struct thread *t);
+/* min_flt and maj_flt of the process, all threads, dead ones too. */
+void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
+/* A synchronous signal for the program, from its context t->uc: build a handler frame or die as Linux would. */
+void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
+/* End the process as if by signo with its default action; does not return. */
+__attribute__((noreturn)) void um_die_by_signal(int signo);
+__attribute__((noreturn)) void um_exit_group(int status);
+/* Failure before the program runs: message for the command, exit. */
+__attribute__((noreturn, format(printf, 2, 3))) void um_fail(int status, const char *fmt, ...);
+/* Lines for stderr / buffers; %s %d %u %ld %lu %lx %x %c %% and widths. (um/print.c) */
+__attribute__((format(printf, 3, 4))) int um_snprintf(char *buf, size_t n, const char *fmt, ...);
+__attribute__((format(printf, 1, 2))) void um_log(const char *fmt, ...); /* "softfault: …\n" on fd 2 */
+
+/* ---------------------------------------------------------------- programs (um/exec.c) */
+
+struct um_start { vaddr_t entry, sp; };
+/* Could path be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
+int um_exec_check(const char *path, char *const *argv, char *const *envp);
+/* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
+struct um_exec_state { uint64_t sigmask; uint64_t rlim_stack; char path[4096]; };
+/* Load cfg.program into the (empty) mm with argv and envp (our memory, NULL-terminated): areas, stack, auxiliary vector; nothing of the file is
+ * read beyond its headers.  Failures end in um_fail with the reason and 126 or 127. */
+void um_load_program(const char *path, char *const *argv, char *const *envp, struct um_start *ret);
+
+/* ---------------------------------------------------------------- files and /proc (um/file.c, um/proc.c, um/fd.c) */
+
+/* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
+struct sf_file *um_file_from_fd(int fd, int *ret_err);
+static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
+/* If path (already absolute or relative to dirfd as the program gave it) names one of our /proc views, a descriptor of a
+ * memory file with its text (lowest free number, flags' O_CLOEXEC kept), else -ENOSYS. */
+int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags);
+/* The same for readlink: bytes written to buf, or -ENOSYS. */
+int64_t um_proc_readlink(struct thread *t, int dirfd, const char *path, char *buf, size_t n);
+/* path, or the program's file if path is /proc/self/exe. */
+const char *um_own_path(const char *path);
+/* Record an executable file mapping for the summary's symbols. */
+void um_note_map(vaddr_t start, vaddr_t end, uint64_t pgoff, const char *path);
+
+#endif
