@@ -57,7 +57,8 @@ struct swap_file {
 	const char *created;  /* path to remove at the end, or NULL */
 	const char *emptied;  /* path of an earlier swap file to empty at the end, or NULL */
 };
-/* "zram", "zram:16M,/var/tmp/swap", "/var/tmp", "none".  text is cut up and kept.  Dies on nonsense. */
+/* "zram", "zram:16M,/var/tmp/swap", "/var/tmp", "none".  text is cut up and kept; an earlier plan is
+ * forgotten but for its size.  Dies on nonsense. */
 void swap_parse(char *text, struct swap_plan *ret);
 /* Open what the plan says; dies with the reason when it cannot be had. */
 void swap_open(const struct swap_plan *plan, struct swap_file *ret);

@@ -153,7 +153,7 @@ static void one_option(struct run_options *o, int c)
 
 	switch (c) {
 	case 'm': o->bound_pages = bound_option(optarg); break;
-	case O_SWAP: o->swap.none = o->swap.zram = false; o->swap.path = NULL; swap_parse(optarg, &o->swap); o->swap_given = true; break;
+	case O_SWAP: swap_parse(optarg, &o->swap); o->swap_given = true; break;
 	case O_SWAP_SIZE: o->swap.size = size_option("--swap-size", optarg); break;
 	case O_ENGINE: o->engine = (enum host_engine)choice_option("--engine", optarg, engines); break;
 	case O_POLICY: o->policy = policy_option(optarg); break;

@@ -42,6 +42,7 @@ void swap_parse(char *text, struct swap_plan *ret)
 	unsigned n = 0;
 	char *rest = text, *tier;
 
+	*ret = (struct swap_plan){ .size = ret->size };
 	while ((tier = strsep(&rest, ",")) != NULL) {
 		bool zram = !strcmp(tier, "zram") || !strncmp(tier, "zram:", 5);
 

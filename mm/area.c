@@ -279,9 +279,27 @@ void area_set_flags(struct mm *mm, struct vm_area *v, uint32_t flags)
 
 /* ---------------------------------------------------------------- split and merge */
 
+/* Linux ties a private anonymous area to its place and its accounting once something was written there, and so do we. */
+void area_note_touched(struct mm *mm, struct vm_area *v)
+{
+	uint64_t end = PFN(v->end);
+
+	if (v->file || v->flags & (VM_SHARED | VM_TOUCHED))
+		return;
+	for (uint64_t p = PFN(v->start); (p = pte_next(mm, p, end)) < end; p++) {
+		struct page *pg = page_at(mm, p);
+
+		if (!pg || (pg->flags & (PG_ZERO | PG_DIRTY)) != PG_ZERO) {
+			v->flags |= VM_TOUCHED;
+			return;
+		}
+	}
+}
+
 int area_split(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **ret_upper)
 {
 	SF_MISUSE(addr <= v->start || addr >= v->end || addr & ~PAGE_MASK);
+	area_note_touched(mm, v);
 	struct vm_area *up = vma_alloc(mm, addr, v->end, v->flags, v->file, area_pgoff(v, addr));
 
 	if (!up)
@@ -318,7 +336,7 @@ static struct kind kind_of(const struct vm_area *v)
 
 static bool kind_eq(const struct vm_area *v, const struct kind *k)
 {
-	return v->flags == k->flags && v->file == k->file && v->type == k->type && v->name == k->name;
+	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name;
 }
 
 /* Does v continue into such pages, the first of which is pgoff at addr?  Do they continue into v? */
@@ -345,6 +363,7 @@ static void swallow_next(struct mm *mm, struct vm_area *v)
 	struct vm_area *next = vma_next(v);
 	vaddr_t end = next->end;
 
+	v->flags |= next->flags & VM_TOUCHED;
 	if (!v->stat)
 		v->stat = next->stat;
 	if (!v->window) {
@@ -379,12 +398,14 @@ struct vm_area *area_place(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t f
 
 	if (continues_at(prev, &k, start, pgoff)) {
 		area_resize(mm, prev, prev->start, end);
+		prev->flags |= flags & VM_TOUCHED;
 		if (joins_next)
 			swallow_next(mm, prev);
 		return prev;
 	}
 	if (joins_next) {
 		area_resize(mm, next, start, next->end);
+		next->flags |= flags & VM_TOUCHED;
 		return next;
 	}
 	struct vm_area *v = vma_alloc(mm, start, end, flags, file, pgoff);
@@ -422,16 +443,19 @@ int area_modify(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, ui
 	*ret_v = v;
 	if (flags == v->flags)
 		return 0;
-	k.flags = flags;
+	area_note_touched(mm, v);
+	k.flags = flags |= v->flags & VM_TOUCHED;
 	if (start == v->start && end < v->end && continues_at(prev, &k, start, v->pgoff)) {
 		area_resize(mm, v, end, v->end); /* only the border moves: nothing to allocate, nothing counted */
 		area_resize(mm, prev, prev->start, end);
+		prev->flags |= flags & VM_TOUCHED;
 		*ret_v = prev;
 		return 0;
 	}
 	if (start > v->start && end == v->end && continued_by(next, &k, end, area_pgoff(v, end))) {
 		area_resize(mm, v, v->start, start);
 		area_resize(mm, next, start, next->end);
+		next->flags |= flags & VM_TOUCHED;
 		*ret_v = next;
 		return 0;
 	}

@@ -71,8 +71,10 @@ static int advise_dontneed(struct mm *mm, struct vm_area *v, vaddr_t start, vadd
 {
 	if (v->flags & VM_LOCKED && !locked_too)
 		return -EINVAL;
-	if (!area_is_shared_anon(v))
+	if (!area_is_shared_anon(v)) {
+		area_note_touched(mm, v);
 		zap_range(mm, start, end);
+	}
 	return 0;
 }
 
@@ -123,6 +125,7 @@ static int advise_free(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t 
 
 	if (v->flags & VM_LOCKED || v->file || v->flags & VM_SHARED)
 		return -EINVAL;
+	area_note_touched(mm, v);
 	for (uint64_t p = PFN(start), n; (p = pte_next(mm, p, last)) < last; p += n) {
 		bool ok = true;
 

@@ -48,6 +48,7 @@ struct machine;
 #define VM_STACK     0x40000u /* the main stack (for its name) */
 #define VM_HUGE_ADV  0x80000u /* MADV_HUGEPAGE given (no effect but on smaps) */
 #define VM_MERGEABLE 0x100000u
+#define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */

@@ -23,8 +23,7 @@ static int charge(struct mm *mm, struct vm_area *v, uint64_t n, uint32_t *flags)
 		if (!enough_memory(mm, n))
 			return -ENOMEM;
 		*flags |= VM_ACCOUNT;
-	} else if (v->flags & VM_ACCOUNT && !v->file && !(v->flags & VM_SHARED) &&
-		   pte_next(mm, PFN(v->start), PFN(v->end)) == PFN(v->end)) {
+	} else if (v->flags & VM_ACCOUNT && !v->file && !(v->flags & (VM_SHARED | VM_TOUCHED))) {
 		*flags &= ~VM_ACCOUNT;
 	}
 	return 0;
@@ -41,6 +40,7 @@ static int set_exec(struct mm *mm, const struct vm_area *v, vaddr_t start, vaddr
 
 static int protect_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, unsigned prot)
 {
+	area_note_touched(mm, v);
 	uint32_t old = v->flags, flags = (old & ~VM_PROT) | (prot & VM_PROT);
 
 	if (flags & ~(flags >> 4) & VM_PROT)

@@ -97,10 +97,10 @@ static bool charge_ok(const struct remap *r, const struct vm_area *v)
 	return !(v->flags & VM_ACCOUNT) || enough_memory(r->mm, n);
 }
 
-/* An anonymous area without pages has no identity yet: it is numbered by its new place and merges there. */
+/* An anonymous area that was never written has no identity yet: it is numbered by its new place and merges there. */
 static uint64_t new_pgoff(const struct remap *r, const struct vm_area *v, vaddr_t new_addr)
 {
-	if (!v->file && !(v->flags & VM_SHARED) && pte_next(r->mm, PFN(v->start), PFN(v->end)) == PFN(v->end))
+	if (!v->file && !(v->flags & (VM_SHARED | VM_TOUCHED)))
 		return PFN(new_addr);
 	return area_pgoff(v, r->addr);
 }
@@ -134,11 +134,13 @@ static void keep_source(const struct remap *r)
 static int64_t move_area(struct remap *r, struct vm_area *v, vaddr_t new_addr)
 {
 	struct mm *mm = r->mm;
-	uint32_t flags = v->flags;
+	uint32_t flags;
 	bool carry = v->type != &vm_file_shared;
 
 	if (mm->nr_areas >= mm->max_areas - 3 || !charge_ok(r, v))
 		return -ENOMEM;
+	area_note_touched(mm, v);
+	flags = v->flags;
 	if (port_reserve(mm, new_addr, r->new_len, v->file, area_pgoff(v, r->addr), &flags))
 		return -ENOMEM;
 	v = place_copy(r, v, new_addr);

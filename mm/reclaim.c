@@ -513,6 +513,8 @@ void relieve_maps(struct mm *mm)
 {
 	struct port *port = mm->mc->port;
 
+	if (unlikely(port->nr_maps > READ_ONCE(mm->mc->stats->host_maps_peak)))
+		sf_peak(&mm->mc->stats->host_maps_peak, port->nr_maps);
 	if (unlikely(port->max_maps && port->nr_maps > port->max_maps / 8 * 7))
 		hide_some(mm);
 }

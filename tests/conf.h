@@ -42,7 +42,7 @@ void touch_thread_stop(void);
 #define TOUCHED (-1) /* no fault was left over */
 /* One access of one byte: PT_R, PT_W (from *byte) or PT_X (the byte there must be a RET on a host port).  TOUCHED, or the verdict. */
 int touch(struct rig *r, struct task *tk, vaddr_t addr, unsigned access, uint8_t *byte, struct fault_report *ret);
-/* The same without the core: a fault is only reported, by its error code. */
+/* The same without the core: TOUCHED, or 0 and the error code of the fault. */
 int touch_raw(struct rig *r, vaddr_t addr, unsigned access, uint8_t *byte, unsigned *ret_err);
 /* Faults that touches of this thread have taken so far. */
 uint64_t touch_faults(void);
@@ -62,9 +62,8 @@ bool host_call_has_failed(void);
 /* From now on this ioctl is -EINVAL, as on a host that does not know it; 0: none. */
 void refuse_ioctl(unsigned long request);
 
-/* conf_port.c: tests of the port alone, run once for the face in conf_face. */
+/* conf_port.c: tests of the port alone, for the face in conf_face; number of those that failed. */
 extern const struct face *conf_face;
-struct CMUnitTest;
 int conf_port_tests(void);
 
 #endif

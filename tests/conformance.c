@@ -803,7 +803,7 @@ static int core_tests(void)
 		cmocka_unit_test(any_host_call_may_fail_under_the_core),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests_name(conf_face->name, tests, NULL, NULL);
 }
 
 int main(int argc, char **argv)
@@ -822,8 +822,7 @@ int main(int argc, char **argv)
 		printf("# %s\n", faces[i].name);
 		fflush(stdout);
 		conf_face = &faces[i];
-		if (!faces[i].soft)
-			failed += conf_port_tests();
+		failed += conf_port_tests();
 		failed += core_tests();
 	}
 	return failed != 0;

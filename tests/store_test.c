@@ -57,8 +57,11 @@ static void port_free(struct port *p, void *mem, size_t bytes)
 	assert_int_equal(munmap(mem, PAGE_ALIGN(bytes)), 0);
 }
 
+static unsigned waits; /* calls of wait() so far */
+
 static void port_wait(struct port *p, uint32_t *word, uint32_t val)
 {
+	__atomic_fetch_add(&waits, 1, __ATOMIC_SEQ_CST);
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, val, NULL, NULL, 0);
 }
 
@@ -804,6 +807,21 @@ static void zram_counts_its_memory_and_gives_it_back(void **state)
 	s->ops->close(s);
 }
 
+static void zram_counts_each_page_of_its_table_once(void **state)
+{
+	struct store *s = zram(0, 1 << 20, NULL);
+	uint64_t empty = s->ops->memory(s);
+	page_t p;
+
+	make_fill(p, 0);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(s->ops->write(s, 1 + i * 512, 1, p), 0);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(s->ops->write(s, 2 + i * 512, 1, p), 0);
+	assert_int_equal(s->ops->memory(s), empty + 100 * PAGE_SIZE);
+	s->ops->close(s);
+}
+
 static void zram_space_that_is_freed_is_used_again(void **state)
 {
 	struct store *s = zram(0, 10000, NULL);
@@ -1030,6 +1048,92 @@ static int64_t racing_host(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t
 	return host_syscall_raw(nr, a, b, c, d, e, f);
 }
 
+/* The host in the middle of a punch: another thread comes along. */
+static struct {
+	struct store *s;
+	void *(*other)(void *);  /* the other thread's work */
+	void (*meanwhile)(struct store *); /* done in the middle, once the other waits */
+	pthread_t thread;
+	bool wrote;              /* the other one's data went to the host during the punch */
+	unsigned punches;
+} race;
+
+static int64_t punching_host(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	if (nr == SYS_pwrite64)
+		__atomic_store_n(&race.wrote, true, __ATOMIC_SEQ_CST);
+	if (nr != SYS_fallocate || race.punches++)
+		return host_syscall_raw(nr, a, b, c, d, e, f);
+	unsigned before = __atomic_load_n(&waits, __ATOMIC_SEQ_CST);
+	race.wrote = false;
+	assert_int_equal(pthread_create(&race.thread, NULL, race.other, race.s), 0);
+	while (__atomic_load_n(&waits, __ATOMIC_SEQ_CST) == before && !__atomic_load_n(&race.wrote, __ATOMIC_SEQ_CST))
+		sched_yield();
+	if (race.meanwhile)
+		race.meanwhile(race.s);
+	return host_syscall_raw(nr, a, b, c, d, e, f);
+}
+
+static void *write_slot_3(void *arg)
+{
+	put(arg, 3, 33);
+	return NULL;
+}
+
+static void *discard_group_1(void *arg)
+{
+	struct store *s = arg;
+
+	s->ops->discard(s, 256, 256);
+	return NULL;
+}
+
+static void write_slot_300(struct store *s)
+{
+	put(s, 300, 77);
+}
+
+static struct store *two_groups(int fd)
+{
+	struct store *s = file_store(fd, 0);
+
+	for (uint64_t i = 0; i < 512; i++)
+		put(s, i, 3);
+	memset(&race, 0, sizeof(race));
+	race.s = s;
+	return s;
+}
+
+static void file_write_waits_for_the_punch_of_its_group(void **state)
+{
+	int fd = temp_fd();
+	struct store *s = two_groups(fd);
+
+	race.other = write_slot_3;
+	host_table.call = punching_host;
+	s->ops->discard(s, 0, 256);
+	pthread_join(race.thread, NULL);
+	expect(s, 3, 33);
+	s->ops->close(s);
+	close(fd);
+}
+
+static void file_does_not_punch_what_came_back_to_life_meanwhile(void **state)
+{
+	int fd = temp_fd();
+	struct store *s = two_groups(fd);
+
+	race.other = discard_group_1; /* waits for the first punch */
+	race.meanwhile = write_slot_300;
+	host_table.call = punching_host;
+	s->ops->discard(s, 0, 256);
+	pthread_join(race.thread, NULL);
+	assert_int_equal(race.punches, 1);
+	expect(s, 300, 77);
+	s->ops->close(s);
+	close(fd);
+}
+
 static void file_serves_many_threads_while_it_punches(void **state)
 {
 	int fd = temp_fd();
@@ -1068,6 +1172,7 @@ int main(void)
 		T(zram_writes_and_reads_runs_of_mixed_pages),
 		T(zram_keeps_filled_pages_without_objects),
 		T(zram_counts_its_memory_and_gives_it_back),
+		T(zram_counts_each_page_of_its_table_once),
 		T(zram_space_that_is_freed_is_used_again),
 		T(zram_never_exceeds_its_bound),
 		T(zram_alone_says_no_space),
@@ -1075,6 +1180,8 @@ int main(void)
 		T(zram_passes_errors_from_below_on),
 		T(zram_without_memory_from_the_port_hands_pages_below),
 		T(zram_serves_many_threads),
+		T(file_write_waits_for_the_punch_of_its_group),
+		T(file_does_not_punch_what_came_back_to_life_meanwhile),
 		T(file_serves_many_threads_while_it_punches),
 	};
 

@@ -136,6 +136,18 @@ int64_t sys_setrlimit(struct thread *t)
 
 /* ---------------------------------------------------------------- ranges and pairs */
 
+/* The number to be taken must be one that the program may have. */
+static int64_t dup_to(struct thread *t)
+{
+	uint64_t cur, max;
+	uint32_t to = (uint32_t)t->arg[1];
+	fd_limit_get(&cur, &max);
+	return host_call3(t->nr, fd_arg(t->arg[0]), to < cur ? to : UINT32_MAX, t->arg[2]);
+}
+
+int64_t sys_dup2(struct thread *t) { return dup_to(t); }
+int64_t sys_dup3(struct thread *t) { return dup_to(t); }
+
 int64_t sys_close_range(struct thread *t)
 {
 	uint32_t first = (uint32_t)t->arg[0], last = (uint32_t)t->arg[1], base = (uint32_t)um.shm->cfg.fd_base;

@@ -237,6 +237,20 @@ int64_t sys_fcntl(struct thread *t)
 	return r < 0 ? r : -EINVAL;
 }
 
+/* ---------------------------------------------------------------- mount */
+
+/* The options are a string or a page of whatever the file system likes; Linux takes as much of a page as is there. */
+int64_t sys_mount(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = call_str(&c, t->arg[0]);
+	c.a[1] = call_path(&c, t->arg[1], true);
+	c.a[2] = call_str(&c, t->arg[2]);
+	c.a[4] = call_map(&c, t->arg[4], PAGE_SIZE, DIR_IN);
+	return call_end(&c, call_host(&c, t->nr));
+}
+
 /* ---------------------------------------------------------------- file handles */
 
 #define HANDLE_HEAD 8u

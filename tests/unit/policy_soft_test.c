@@ -72,7 +72,7 @@ static uint64_t hot_majors(const char *policy)
 	for (unsigned i = 64; i < 2000; i++) {
 		poke(&r, AT(i), 1);
 		uint64_t before = r.tk.maj_flt;
-		poke(&r, AT(i * 7 % 32), 1);
+		poke(&r, AT(i * 7 % 12), 1);
 		majors += r.tk.maj_flt - before;
 	}
 	rig_close(&r);
