@@ -7,8 +7,8 @@
  *
  * A slab lies at a multiple of its size, so kfree finds the head by masking the pointer.  Objects that were never used are
  * known to be zero and untouched: they are handed out without clearing, and cost the host nothing before.  An empty
- * slab may serve another class; an empty chunk goes back to the port unless it is the only one.  What is larger than the largest class has
- * a slab head of its own in front and memory straight from the port.
+ * slab may serve another class; an empty chunk goes back to the port unless it is the only one.  What is larger than
+ * the largest class has a slab head of its own in front and memory straight from the port.
  *
  * One lock of three states over everything; it is held for a few instructions, or for one call of port->alloc.  It nests in the
  * mm lock and nothing nests in it.

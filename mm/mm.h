@@ -89,7 +89,9 @@ struct vm_type {
 extern const struct vm_type vm_anon, vm_file_private, vm_file_shared; /* mm/memtype.c */
 
 struct vm_area {
-	vaddr_t start, end;
+	vaddr_t start, end;        /* a walk down the tree touches the first 64 bytes only */
+	RB_ENTRY(vm_area) node;
+	uint64_t max_gap;          /* largest hole below any area of this subtree (mm/area.c) */
 	uint32_t flags;            /* VM_* */
 	uint32_t stat;             /* index in sf_stats.area */
 	const struct vm_type *type;
@@ -99,8 +101,6 @@ struct vm_area {
 	uint64_t next_pfn;         /* where a sequential reader would fault next */
 	uint32_t window;           /* pages to bring in at once; adapts */
 	const char *name;          /* fixed name for maps ("[heap]") or NULL */
-	uint64_t max_gap;          /* largest hole below any area of this subtree (mm/area.c) */
-	RB_ENTRY(vm_area) node;
 	TAILQ_ENTRY(vm_area) link;
 };
 RB_HEAD(area_tree, vm_area);

@@ -2,10 +2,11 @@
 /* conformance.c - one suite over every port and engine: the core with soft, uffd and segv below it
  *
  * Each test runs once for each face.  Touches are real: on the host engines they are instructions of this process, their
- * faults come as signals, and wrong bytes would be wrong bytes in memory.  conf_port.c tests the ports without the core.
+ * faults come as signals, and wrong bytes would be wrong bytes in memory.  conf_port.c tests the ports without the core, conf_model.c the
+ * core by random walks.
  *
  *	conformance [FACE]     soft, uffd or segv; all that work here by default */
-#include "conf.h"
+#include "conf_core.h"
 #include "fakes.h"
 
 #include <errno.h>
@@ -20,19 +21,11 @@
 
 #include <cmocka.h>
 
-#define BOUND 64
-#define SLOTS (1u << 16)
-#define RW (PT_R | PT_W)
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-#define BASE CONF_BASE
-#define AT(page) (BASE + (vaddr_t)(page) * PAGE_SIZE)
-
+extern struct exception_entry __start___ex_table[], __stop___ex_table[];
 static struct fake_store store;
-static struct rig rig;
-#define TK (&rig.task)
-#define MM (rig.mc->mm)
+struct rig rig;
 
-static void open_rig(uint64_t bound)
+void open_rig(uint64_t bound)
 {
 	fake_store_init(&store, SLOTS + 1);
 	rig_open(&rig, conf_face, bound, &store.s);
@@ -40,7 +33,7 @@ static void open_rig(uint64_t bound)
 		soft_set_threaded(rig.port, true);
 }
 
-static void close_rig(void)
+void close_rig(void)
 {
 	struct vm_area *v;
 
@@ -53,17 +46,17 @@ static void close_rig(void)
 	fake_store_fini(&store);
 }
 
-static void map_anon(unsigned page, uint64_t n, unsigned prot)
+void map_anon(unsigned page, uint64_t n, unsigned prot)
 {
 	assert_int_equal(do_mmap(MM, AT(page), n * PAGE_SIZE, prot, ANON | MAP_FIXED, NULL, 0, 0), AT(page));
 }
 
-static void poke(vaddr_t addr, uint8_t byte)
+void poke(vaddr_t addr, uint8_t byte)
 {
 	assert_int_equal(touch(&rig, TK, addr, PT_W, &byte, NULL), TOUCHED);
 }
 
-static uint8_t peek(vaddr_t addr)
+uint8_t peek(vaddr_t addr)
 {
 	uint8_t byte = 0xee;
 
@@ -556,227 +549,6 @@ static void threads_never_see_each_others_faults(void **state)
 	close_rig();
 }
 
-/* ---------------------------------------------------------------- everything at random, against a naive model */
-
-#define NP 200u
-#define SPOT 1234 /* the byte of each page that is looked at */
-struct model {
-	uint64_t seed;
-	struct { bool mapped; unsigned prot; uint8_t byte; } pg[NP];
-	bool failing; /* host calls fail: an operation may, too */
-};
-
-static unsigned rnd(struct model *m, unsigned n)
-{
-	m->seed = m->seed * 6364136223846793005ull + 1442695040888963407ull;
-	return (unsigned)(m->seed >> 33) % n;
-}
-
-/* Where a call failed because the host's did, what it did to the range is not told: take the range anew. */
-static void model_reset(struct model *m, unsigned i, unsigned n)
-{
-	assert_true(m->failing);
-	while (do_mmap(MM, AT(i), n * PAGE_SIZE, RW, ANON | MAP_FIXED, NULL, 0, 0) != (int64_t)AT(i))
-		assert_true(host_call_has_failed());
-	for (unsigned k = i; k < i + n; k++) {
-		m->pg[k].mapped = true;
-		m->pg[k].prot = RW;
-		m->pg[k].byte = 0;
-	}
-}
-
-static void model_touch(struct model *m)
-{
-	unsigned i = rnd(m, NP), access = rnd(m, 2) ? PT_R : PT_W;
-	uint8_t b = (uint8_t)rnd(m, 256), was = b;
-	bool legal = m->pg[i].mapped && (access == PT_W ? m->pg[i].prot & PT_W : m->pg[i].prot);
-	struct fault_report rep;
-	int v = touch(&rig, TK, AT(i) + SPOT, access, &b, &rep);
-
-	if (legal && v != TOUCHED) { /* only for want of memory, and only once */
-		assert_true(m->failing && host_call_has_failed());
-		b = was;
-		v = touch(&rig, TK, AT(i) + SPOT, access, &b, &rep);
-	}
-	if (!legal) {
-		if (v != FAULT_SIGNAL)
-			assert_true(v == FAULT_KILL && m->failing);
-		else
-			assert_int_equal(rep.code, m->pg[i].mapped ? SEGV_ACCERR : SEGV_MAPERR);
-		return;
-	}
-	assert_int_equal(v, TOUCHED);
-	if (access == PT_R)
-		assert_int_equal(b, m->pg[i].byte);
-	else
-		m->pg[i].byte = b;
-}
-
-static void model_map(struct model *m)
-{
-	unsigned i = rnd(m, NP), n = 1 + rnd(m, MIN(NP - i, 40u)), prot = rnd(m, 2) ? RW : rnd(m, 2) ? PT_R : PT_R | PT_W | PT_X;
-
-	if (do_mmap(MM, AT(i), n * PAGE_SIZE, prot, ANON | MAP_FIXED, NULL, 0, 0) != (int64_t)AT(i)) {
-		model_reset(m, i, n);
-		return;
-	}
-	for (unsigned k = i; k < i + n; k++) {
-		m->pg[k].mapped = true;
-		m->pg[k].prot = prot;
-		m->pg[k].byte = 0;
-	}
-}
-
-static void model_unmap(struct model *m)
-{
-	unsigned i = rnd(m, NP), n = 1 + rnd(m, MIN(NP - i, 12u));
-
-	if (do_munmap(MM, AT(i), n * PAGE_SIZE)) {
-		model_reset(m, i, n);
-		return;
-	}
-	for (unsigned k = i; k < i + n; k++)
-		m->pg[k].mapped = false;
-}
-
-static bool all_mapped(struct model *m, unsigned i, unsigned n)
-{
-	while (n && m->pg[i].mapped)
-		i++, n--;
-	return !n;
-}
-
-static void model_protect(struct model *m)
-{
-	static const unsigned prots[] = { PT_R | PT_W, PT_R | PT_W, PT_R, 0, PT_R | PT_X, PT_R | PT_W | PT_X };
-	unsigned i = rnd(m, NP), n = 1 + rnd(m, MIN(NP - i, 20u)), prot = prots[rnd(m, ARRAY_SIZE(prots))];
-
-	if (!all_mapped(m, i, n))
-		return;
-	if (do_mprotect(MM, AT(i), n * PAGE_SIZE, prot)) {
-		model_reset(m, i, n);
-		return;
-	}
-	for (unsigned k = i; k < i + n; k++)
-		m->pg[k].prot = prot;
-}
-
-/* One area to another place; the old one is a hole then. */
-static void model_move(struct model *m)
-{
-	unsigned n = 1 + rnd(m, 25), i = rnd(m, NP - n), to = rnd(m, NP - n);
-
-	if ((i < to + n && to < i + n) || !all_mapped(m, i, n))
-		return;
-	for (unsigned k = 1; k < n; k++)
-		if (m->pg[i + k].prot != m->pg[i].prot)
-			return;
-	int64_t r = do_mremap(MM, AT(i), n * PAGE_SIZE, n * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(to));
-
-	if (r == -EFAULT && !m->failing) /* more than one area, as Linux up to 6.16 */
-		return;
-	if (r != (int64_t)AT(to)) {
-		model_reset(m, i, n);
-		model_reset(m, to, n);
-		return;
-	}
-	for (unsigned k = 0; k < n; k++) {
-		m->pg[to + k] = m->pg[i + k];
-		m->pg[i + k].mapped = false;
-	}
-}
-
-static void model_advise(struct model *m)
-{
-	static const int advice[] = { MADV_DONTNEED, 21 /* MADV_PAGEOUT */, 20 /* MADV_COLD */, MADV_WILLNEED };
-	unsigned i = rnd(m, NP), n = 1 + rnd(m, MIN(NP - i, 20u)), how = rnd(m, ARRAY_SIZE(advice));
-
-	if (!all_mapped(m, i, n))
-		return;
-	if (do_madvise(MM, TK, AT(i), n * PAGE_SIZE, advice[how])) {
-		model_reset(m, i, n);
-		return;
-	}
-	for (unsigned k = i; k < i + n && !how; k++)
-		m->pg[k].byte = 0;
-}
-
-static void model_step(struct model *m)
-{
-	unsigned r = rnd(m, 100);
-
-	if (r < 80)
-		model_touch(m);
-	else if (r < 85)
-		model_map(m);
-	else if (r < 88)
-		model_unmap(m);
-	else if (r < 92)
-		model_protect(m);
-	else if (r < 95)
-		model_move(m);
-	else
-		model_advise(m);
-}
-
-static void model_run(struct model *m, uint64_t seed, unsigned steps)
-{
-	memset(m, 0, sizeof(*m));
-	m->seed = seed;
-	map_anon(0, NP, RW);
-	for (unsigned i = 0; i < NP; i++) {
-		m->pg[i].mapped = true;
-		m->pg[i].prot = RW;
-	}
-	for (unsigned s = 0; s < steps; s++)
-		model_step(m);
-}
-
-static void model_verify(struct model *m)
-{
-	for (unsigned i = 0; i < NP; i++)
-		if (m->pg[i].mapped && m->pg[i].prot)
-			assert_int_equal(peek(AT(i) + SPOT), m->pg[i].byte);
-}
-
-static void random_calls_and_touches_agree_with_a_model(void **state)
-{
-	static struct model m;
-
-	for (uint64_t seed = 1; seed <= 8; seed++) {
-		open_rig(BOUND);
-		model_run(&m, seed, 3000);
-		model_verify(&m);
-		close_rig();
-	}
-}
-
-static void any_host_call_may_fail_under_the_core(void **state)
-{
-	static const int errs[] = { ENOMEM, EAGAIN, EINVAL };
-	static struct model m;
-	bool hit = !conf_face->soft;
-
-	for (uint64_t k = 1; hit; k += 1 + k / 64) {
-		open_rig(BOUND);
-		memset(&m, 0, sizeof(m));
-		map_anon(0, NP, RW);
-		for (unsigned i = 0; i < NP; i++) {
-			m.pg[i].mapped = true;
-			m.pg[i].prot = RW;
-		}
-		m.seed = 77;
-		m.failing = true;
-		fail_host_call(k, errs[k % ARRAY_SIZE(errs)]);
-		for (unsigned s = 0; s < 600; s++)
-			model_step(&m);
-		hit = host_call_has_failed();
-		fail_host_call(0, 0);
-		model_verify(&m);
-		close_rig();
-	}
-}
-
 /* ---------------------------------------------------------------- run */
 
 static int core_tests(void)
@@ -799,8 +571,6 @@ static int core_tests(void)
 		cmocka_unit_test(words_and_strings_are_efault_when_bad),
 		cmocka_unit_test(disabled_faults_go_to_the_fixup_at_once),
 		cmocka_unit_test(threads_never_see_each_others_faults),
-		cmocka_unit_test(random_calls_and_touches_agree_with_a_model),
-		cmocka_unit_test(any_host_call_may_fail_under_the_core),
 	};
 
 	return cmocka_run_group_tests_name(conf_face->name, tests, NULL, NULL);
@@ -810,6 +580,7 @@ int main(int argc, char **argv)
 {
 	int failed = 0;
 
+	extable_sort(__start___ex_table, __stop___ex_table);
 	for (unsigned i = 0; i < ARRAY_SIZE(faces); i++) {
 		const char *why;
 
@@ -823,7 +594,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		conf_face = &faces[i];
 		failed += conf_port_tests();
-		failed += core_tests();
+		failed += core_tests() + conf_model_tests();
 	}
 	return failed != 0;
 }

@@ -7,7 +7,7 @@
 #include "store/lz4blk.h"
 #include "store/objpool.h"
 #include "store/stores.h"
-#include "tests/faulty_store.c" /* nobody else links it into this program */
+#include "tests/faulty_store.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>

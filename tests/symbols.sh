@@ -33,11 +33,11 @@ for lib in sf_core sf_host sf_um; do
 	[ -s "$build/lib$lib.a" ] && [ "$(nm --defined-only "$build/lib$lib.a" 2>/dev/null | wc -l)" -gt 10 ]
 	tap $? "$lib has symbols to look at" "no $build/lib$lib.a"
 done
-none "the core uses nothing but memcpy and its kin" "$(undefined_beyond "$build/libsf_core.a")"
+none "the core uses nothing but memcpy and its kin" "$(undefined_beyond "$build/libsf_core.a" | grep -vx host_table)" # the stores' way out
 none "core and host port use nothing but memcpy and its kin" "$(undefined_beyond "$build/libsf_core.a" "$build/libsf_host.a")"
 none "the whole kernel defines all that it uses" "$(nm -u "$build/softfault-um")"
 none "no stack protector in the kernel" "$(nm "$build/softfault-um" | grep -i 'stack_chk')"
-none "no thread-local storage in the kernel" "$(readelf -SlW "$build/softfault-um" | grep -E '\.tdata|\.tbss|\bTLS\b')"
+none "no thread-local storage in the kernel" "$(readelf -SlW "$build/softfault-um" | grep -E '\.tdata|\.tbss|^ *TLS ')"
 none "no access by %fs in the kernel" "$(objdump -d --no-show-raw-insn "$build/softfault-um" | grep '%fs:')"
 none "the kernel asks for no interpreter and no library" "$(readelf -dlW "$build/softfault-um" | grep -E 'INTERP|NEEDED')"
 none "no executable stack" "$(readelf -lW "$build/softfault-um" | grep GNU_STACK | grep E)"

@@ -7,9 +7,9 @@
  *
  * X is looked at first: only a path whose last component is one of ours costs a second look, so ordinary opens stay cheap.
  *
- * A text view is a snapshot in a memory file, opened anew for reading only, under the lowest free number.  Reading it again from the start gives the same
- * text; a program must open again to see news.  Files about memory that we cannot give a true account of are refused.  Everything else
- * below /proc is the host's, comm included (the host knows the program's name). */
+ * A text view is a snapshot in a memory file, opened anew for reading only, under the lowest free number.  Reading it again from
+ * the start gives the same text; a program must open again to see news.  Files about memory that we cannot give a true account of
+ * are refused.  Everything else below /proc is the host's, comm included (the host knows the program's name). */
 #include "um/proc.h"
 
 #include <linux/fcntl.h>

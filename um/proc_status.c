@@ -137,6 +137,15 @@ static bool signal_line(struct text *t, const char *key, size_t len, const char 
 	return true;
 }
 
+/* The host's table of descriptors is as large as our numbers are high; the program's is not. */
+static bool descriptor_line(struct text *t, const char *key, size_t len)
+{
+	if (len != 6 || memcmp(key, "FDSize", 6))
+		return false;
+	text_str(t, "FDSize:\t256\n");
+	return true;
+}
+
 void proc_status(struct text *t, const struct text *host, struct thread *th, bool self)
 {
 	struct mem_view m;
@@ -148,7 +157,8 @@ void proc_status(struct text *t, const struct text *host, struct thread *th, boo
 		for (colon = p; colon < eol && *colon != ':'; colon++)
 			;
 		size_t len = (size_t)(colon - p);
-		if (memory_line(t, &m, p, len) || signal_line(t, p, len, eol, self ? th : NULL))
+		if (memory_line(t, &m, p, len) || signal_line(t, p, len, eol, self ? th : NULL) ||
+		    descriptor_line(t, p, len))
 			continue;
 		text_add(t, p, (size_t)(eol - p));
 		text_str(t, "\n");

@@ -186,7 +186,10 @@ uint64_t call_map(struct call *c, vaddr_t addr, uint64_t len, unsigned dir)
 	if (!addr || !len)
 		return addr;
 	len = MIN(len, IO_CHUNK);
-	return call_pin(c, addr, len, dir, &host) == -ENOMEM ? call_bounce(c, addr, len, dir) : host;
+	int64_t r = call_pin(c, addr, len, dir, &host);
+	if (!r && dir == DIR_INOUT) /* it may be there to be read: then the host fails where it writes */
+		r = call_pin(c, addr, len, DIR_IN, &host);
+	return r == -ENOMEM ? call_bounce(c, addr, len, dir) : host;
 }
 
 uint64_t call_in(struct call *c, vaddr_t addr, uint64_t size)
