@@ -140,6 +140,21 @@ static void protection_of_a_pinned_page_changes_when_it_is_let_go(void **state)
 	rig_close(&r);
 }
 
+static void right_given_to_a_pinned_shared_page_counts_at_once(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	row_map(&r, ROW, "ss");
+	assert_int_equal(pin(&r, 0, 1, true), PAGE_SIZE);
+	assert_int_equal(do_mprotect(r.mm, ROW, 2 * PAGE_SIZE, PROT_EXEC), 0);
+	assert_fixed(try_exec(&r, AT(0)));
+	unpin(&r, 0, 1);
+	char c = 1;
+	assert_accerr(try_write(&r, AT(0), &c, 1), AT(0));
+	rig_close(&r);
+}
+
 static void pin_for_reading_does_not_need_write(void **state)
 {
 	struct rig r;
@@ -163,6 +178,7 @@ int main(void)
 		cmocka_unit_test(more_than_the_bound_holds_is_cut_short_not_a_deadlock),
 		cmocka_unit_test(unmapped_page_loses_its_pin),
 		cmocka_unit_test(protection_of_a_pinned_page_changes_when_it_is_let_go),
+		cmocka_unit_test(right_given_to_a_pinned_shared_page_counts_at_once),
 		cmocka_unit_test(pin_for_reading_does_not_need_write),
 	};
 
