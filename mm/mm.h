@@ -397,6 +397,9 @@ struct mm {
 	struct fault_stream streams[NR_STREAMS]; uint32_t stream_last, stream_victim;
 };
 
+/* What a policy keeps for itself; zeroed at the start. */
+struct policy_state { uint32_t share; uint64_t touches, fills; };
+
 struct machine {
 	struct port *port;
 	const struct policy_ops *policy;
@@ -407,6 +410,7 @@ struct machine {
 	uint64_t pinned, mlocked; /* frames */
 	struct page *frames; uint64_t max_frames; uint32_t free_head; uint64_t frames_touched;
 	struct page_list lists[NR_LISTS];
+	struct policy_state policy_state;
 	uint64_t hidden;          /* frames that are PG_HIDDEN */
 	uint64_t inflight, writeback; /* pages with I/O under way: all, and those being written (even if disowned meanwhile) */
 	struct swap_map *swap; struct store *store;

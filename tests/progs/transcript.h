@@ -27,13 +27,13 @@
 
 #define PG 4096ul
 
-static char *good;  /* two pages, the second followed by one without access */
-static char *none;  /* a page without access */
-static char *ro;    /* a page that may be read */
-static char *hole;  /* nothing mapped there */
-static char *const kern = (char *)0xffff800000000000ull;
+static char *good __attribute__((unused));  /* two pages, the second followed by one without access */
+static char *none __attribute__((unused));  /* a page without access */
+static char *ro __attribute__((unused));    /* a page that may be read */
+static char *hole __attribute__((unused));  /* nothing mapped there */
+static char *const kern __attribute__((unused)) = (char *)0xffff800000000000ull;
 
-static char *edge(size_t n) { return good + 2 * PG - n; } /* n good bytes, then bad */
+static inline char *edge(size_t n) { return good + 2 * PG - n; } /* n good bytes, then bad */
 
 static inline const char *answer(long r)
 {
