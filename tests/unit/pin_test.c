@@ -45,6 +45,22 @@ static void pinned_pages_are_neither_hidden_nor_evicted(void **state)
 	rig_close(&r);
 }
 
+static void pinned_clean_pages_are_not_dropped(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	row_map(&r, ROW, "FFww");
+	assert_int_equal(pin(&r, 0, 3, false), 3 * PAGE_SIZE);
+	evict_range(&r, ROW, 4);
+	evict(&r, 10);
+	assert_pages(&r, ROW, "RRR.");
+	unpin(&r, 0, 3);
+	evict_range(&r, ROW, 4);
+	assert_pages(&r, ROW, "....");
+	rig_close(&r);
+}
+
 static void pins_nest(void **state)
 {
 	struct rig r;
@@ -172,6 +188,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pinning_brings_in_pages_of_every_state),
 		cmocka_unit_test(pinned_pages_are_neither_hidden_nor_evicted),
+		cmocka_unit_test(pinned_clean_pages_are_not_dropped),
 		cmocka_unit_test(pins_nest),
 		cmocka_unit_test(good_bytes_before_a_bad_page_are_counted_to_the_byte),
 		cmocka_unit_test(page_beyond_eof_is_a_bad_page),
