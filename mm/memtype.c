@@ -188,6 +188,13 @@ static unsigned file_pages(struct file_read r, char *buf)
 	return (unsigned)(end >> PAGE_SHIFT);
 }
 
+/* Told once; beyond the end of file is no trouble of ours. */
+static void file_warn(struct machine *mc)
+{
+	if (mc->warn && !__atomic_exchange_n(&mc->file_warned, 1, __ATOMIC_RELAXED))
+		mc->warn(mc, "cannot read a page of a mapped file, I/O error (SIGBUS)");
+}
+
 /* Make visible what was read. */
 static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_read r, char *buf)
 {
@@ -195,6 +202,8 @@ static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_
 
 	if (good <= run->at) {
 		run_undo(fc, run, 0, run->n);
+		if (r.got < 0)
+			file_warn(fc->mm->mc);
 		return VM_FAULT_SIGBUS;
 	}
 	run_undo(fc, run, good, run->n);

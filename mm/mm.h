@@ -253,7 +253,7 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot);
 void swap_dup(struct machine *mc, uint64_t slot);
 void swap_free(struct machine *mc, uint64_t slot, unsigned n); /* discards in the store what reaches zero */
 void swap_set_sum(struct machine *mc, uint64_t slot, const void *page);
-/* Read n slots, verify each.  -EIO on I/O error or bad checksum.  No lock held. */
+/* Read n slots, verify each.  -EIO on I/O error, -EBADMSG on a wrong checksum.  No lock held. */
 int swap_read(struct machine *mc, uint64_t slot, unsigned n, void *buf);
 int swap_write(struct machine *mc, uint64_t slot, unsigned n, const void *buf); /* sums and writes; no lock held */
 uint64_t swap_used(struct machine *mc);
@@ -425,6 +425,7 @@ struct machine {
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
 	/* Something to tell the user, one line without newline (swap full, checksum error …). May be NULL. */
 	void (*warn)(struct machine *mc, const char *msg); void *warn_arg;
+	uint32_t file_warned;     /* that a file's page cannot be read has been told */
 };
 
 struct machine_config {

@@ -62,6 +62,7 @@ static void map_shared(int fd)
 	um.shm = (struct um_shared *)(uintptr_t)SHM_AT;
 	if (um.shm->cfg.magic != UM_SHM_MAGIC)
 		um_fail(125, "the shared area is of another version");
+	um_inject_calls();
 }
 
 static void read_auxv(char **envp)
@@ -113,6 +114,8 @@ static struct store *make_stores(void)
 		struct store_zram_config zc = { .max_bytes = cfg->zram_bytes, .max_slots = cfg->swap_slots, .below = s };
 		err = store_zram_create(&zc, um.port, &s);
 	}
+	if (!err)
+		err = um_inject_store(&s);
 	if (err)
 		um_fail(125, "cannot set up the swap store: error %d", -err);
 	return s;
@@ -153,7 +156,7 @@ static void report_warning(struct machine *mc, const char *msg) { um_log("%s", m
 static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 {
 	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
-		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", um.pid, um.comm,
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", um.pid, um.comm[0] ? um.comm : um.shm->cfg.command,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
 	sf_count(&um.shm->stats.oom_kills, 1);

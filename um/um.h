@@ -135,6 +135,10 @@ __attribute__((noreturn, format(printf, 2, 3))) void um_fail(int status, const c
 __attribute__((format(printf, 3, 4))) int um_snprintf(char *buf, size_t n, const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void um_log(const char *fmt, ...); /* "softfault: …\n" on fd 2 */
 
+/* Faults on purpose, by cfg.inject (um/inject.c). */
+void um_inject_calls(void);
+int um_inject_store(struct store **top);
+
 /* ---------------------------------------------------------------- programs (um/exec.c) */
 
 struct um_start { vaddr_t entry, sp; };
