@@ -82,8 +82,8 @@ static int soft_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uin
 	if (!err && !obj)
 		err = -ENODEV;
 	if (!err)
-		reserve_region(s, (struct soft_region){ .start = va, .end = va + n * PAGE_SIZE, .obj = obj, .off = off,
-						   .maxprot = maxprot });
+		reserve_region(s,
+			       (struct soft_region){ .start = va, .end = va + n * PAGE_SIZE, .obj = obj, .off = off, .maxprot = maxprot });
 	return leave(s, err);
 }
 
@@ -242,8 +242,7 @@ static int soft_read_hidden(struct port *p, vaddr_t va, hid_t first, size_t n, v
 	int err = enter(s, SOFT_READ_HIDDEN, va, n);
 
 	for (size_t i = 0; !err && i < n; i++)
-		memcpy((unsigned char *)dst + i * PAGE_SIZE, spt_named(s, va + i * PAGE_SIZE, first + (hid_t)i)->frame,
-		       PAGE_SIZE);
+		memcpy((unsigned char *)dst + i * PAGE_SIZE, spt_named(s, va + i * PAGE_SIZE, first + (hid_t)i)->frame, PAGE_SIZE);
 	return leave(s, err);
 }
 
@@ -342,10 +341,20 @@ static int soft_hide_shared(struct port *p, vaddr_t va, size_t n)
 	return leave(s, 0);
 }
 
+/* Objects are never behind what is written to them: only counted, and made to fail. */
+static int soft_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)
+{
+	struct soft_port *s = soft(p);
+
+	return leave(s, enter(s, SOFT_SYNC, va, n));
+}
+
 /* ---------------------------------------------------------------- services */
 
 #define ALLOC_MAGIC 0x736f6674616c6c6full
-struct alloc_head { uint64_t magic, bytes; }; /* lies in a page of its own before the memory; an unmapped page follows */
+struct alloc_head {
+	uint64_t magic, bytes;
+}; /* lies in a page of its own before the memory; an unmapped page follows */
 
 static void *soft_alloc(struct port *p, size_t bytes)
 {
@@ -427,6 +436,7 @@ static const struct port_ops soft_ops = {
 	.move = soft_move,
 	.show_shared = soft_show_shared,
 	.hide_shared = soft_hide_shared,
+	.sync_shared = soft_sync_shared,
 	.alloc = soft_alloc,
 	.free = soft_free,
 	.wait = soft_wait,
@@ -483,30 +493,15 @@ uint64_t soft_port_destroy(struct port *p)
 	return live;
 }
 
-void soft_set_ip(struct port *p, vaddr_t ip)
-{
-	soft(p)->ip = ip;
-}
+void soft_set_ip(struct port *p, vaddr_t ip) { soft(p)->ip = ip; }
 
-void soft_set_time(struct port *p, uint64_t ns)
-{
-	__atomic_store_n(&soft(p)->time, ns, __ATOMIC_RELAXED);
-}
+void soft_set_time(struct port *p, uint64_t ns) { __atomic_store_n(&soft(p)->time, ns, __ATOMIC_RELAXED); }
 
-void soft_advance(struct port *p, uint64_t ns)
-{
-	__atomic_fetch_add(&soft(p)->time, ns, __ATOMIC_RELAXED);
-}
+void soft_advance(struct port *p, uint64_t ns) { __atomic_fetch_add(&soft(p)->time, ns, __ATOMIC_RELAXED); }
 
-void soft_set_tick(struct port *p, uint64_t ns)
-{
-	WRITE_ONCE(soft(p)->tick, ns);
-}
+void soft_set_tick(struct port *p, uint64_t ns) { WRITE_ONCE(soft(p)->tick, ns); }
 
-void soft_set_threaded(struct port *p, bool on)
-{
-	soft(p)->threaded = on;
-}
+void soft_set_threaded(struct port *p, bool on) { soft(p)->threaded = on; }
 
 void soft_fail(struct port *p, unsigned ops, uint64_t skip, uint64_t times, int err)
 {
@@ -521,10 +516,7 @@ void soft_fail(struct port *p, unsigned ops, uint64_t skip, uint64_t times, int 
 	pthread_mutex_unlock(&s->lock);
 }
 
-uint64_t soft_failed(struct port *p)
-{
-	return soft(p)->failed;
-}
+uint64_t soft_failed(struct port *p) { return soft(p)->failed; }
 
 void soft_counts(struct port *p, struct soft_counts *ret)
 {

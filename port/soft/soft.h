@@ -20,8 +20,23 @@
 #include "port/port.h"
 
 enum soft_op {
-	SOFT_RESERVE, SOFT_RESERVE_SHARED, SOFT_RELEASE, SOFT_SET_EXEC, SOFT_FILL, SOFT_PROTECT, SOFT_HIDE, SOFT_SHOW,
-	SOFT_READ_HIDDEN, SOFT_PEEK, SOFT_DROP, SOFT_DROP_HIDDEN, SOFT_MOVE, SOFT_SHOW_SHARED, SOFT_HIDE_SHARED, SOFT_ALLOC,
+	SOFT_RESERVE,
+	SOFT_RESERVE_SHARED,
+	SOFT_RELEASE,
+	SOFT_SET_EXEC,
+	SOFT_FILL,
+	SOFT_PROTECT,
+	SOFT_HIDE,
+	SOFT_SHOW,
+	SOFT_READ_HIDDEN,
+	SOFT_PEEK,
+	SOFT_DROP,
+	SOFT_DROP_HIDDEN,
+	SOFT_MOVE,
+	SOFT_SHOW_SHARED,
+	SOFT_HIDE_SHARED,
+	SOFT_SYNC,
+	SOFT_ALLOC,
 	SOFT_NR_OPS
 };
 #define SOFT_OP(op) (1u << (op))
@@ -51,8 +66,7 @@ struct soft_kernel_access {
 	vaddr_t ip;
 	soft_copy_fn fn;
 };
-int soft_kernel_access(struct mm *mm, struct task *tk, const struct soft_kernel_access *a, size_t *ret_done,
-		       struct fault_report *ret);
+int soft_kernel_access(struct mm *mm, struct task *tk, const struct soft_kernel_access *a, size_t *ret_done, struct fault_report *ret);
 
 /* The instruction pointer that soft_access reports for reads and writes (a fetch reports its own address). */
 void soft_set_ip(struct port *p, vaddr_t ip);
@@ -63,7 +77,7 @@ int soft_object_create(struct port *p, uint64_t size); /* zeros; returns its num
 void soft_object_close(struct port *p, int fd);        /* nothing may map it any more */
 void soft_object_resize(struct port *p, int fd, uint64_t size);
 uint64_t soft_object_size(struct port *p, int fd);
-size_t soft_object_read(struct port *p, int fd, void *buf, size_t n, uint64_t off); /* short at end of file */
+size_t soft_object_read(struct port *p, int fd, void *buf, size_t n, uint64_t off);      /* short at end of file */
 void soft_object_write(struct port *p, int fd, const void *buf, size_t n, uint64_t off); /* grows the file */
 
 /* ---- control of the machine */
@@ -82,11 +96,11 @@ uint64_t soft_failed(struct port *p); /* calls that failed by it, since soft_fai
 /* ---- what is so */
 
 struct soft_counts {
-	uint64_t visible, hidden;          /* private pages */
-	uint64_t shared;                   /* shared pages shown */
-	uint64_t peak;                     /* most visible + hidden + shared there ever were */
-	uint64_t allocs, alloc_bytes;      /* memory of the core */
-	uint64_t nodes, regions;           /* of the page table; reserved ranges */
+	uint64_t visible, hidden;     /* private pages */
+	uint64_t shared;              /* shared pages shown */
+	uint64_t peak;                /* most visible + hidden + shared there ever were */
+	uint64_t allocs, alloc_bytes; /* memory of the core */
+	uint64_t nodes, regions;      /* of the page table; reserved ranges */
 	uint64_t tlb_hits, tlb_misses;
 	uint64_t calls[SOFT_NR_OPS];
 };

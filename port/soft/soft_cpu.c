@@ -77,8 +77,7 @@ static enum step try_piece(struct soft_port *s, const struct piece *c, unsigned 
 }
 
 /* One piece in one page, again and again as long as its faults are fixed. */
-static enum step run_piece(struct mm *mm, struct task *tk, const struct piece *c, int *ret_verdict,
-			   struct fault_report *ret)
+static enum step run_piece(struct mm *mm, struct task *tk, const struct piece *c, int *ret_verdict, struct fault_report *ret)
 {
 	struct soft_port *s = soft(mm->mc->port);
 
@@ -137,15 +136,18 @@ int soft_access(struct port *p, struct mm *mm, struct task *tk, vaddr_t addr, vo
 	SF_MISUSE(access != PT_R && access != PT_W && access != PT_X);
 	SF_MISUSE(mm->mc->port != p);
 	return run(mm, tk,
-		   (struct piece){ .addr = addr, .ip = access == PT_X ? addr : soft(p)->ip, .buf = buf, .n = n, .access = access,
-				   .mode = PF_USER, .fn = access == PT_W ? copy_in : copy_out },
+		   (struct piece){ .addr = addr,
+				   .ip = access == PT_X ? addr : soft(p)->ip,
+				   .buf = buf,
+				   .n = n,
+				   .access = access,
+				   .mode = PF_USER,
+				   .fn = access == PT_W ? copy_in : copy_out },
 		   &done, ret ? ret : &unused);
 }
 
-int soft_kernel_access(struct mm *mm, struct task *tk, const struct soft_kernel_access *a, size_t *ret_done,
-		       struct fault_report *ret)
+int soft_kernel_access(struct mm *mm, struct task *tk, const struct soft_kernel_access *a, size_t *ret_done, struct fault_report *ret)
 {
-	return run(mm, tk,
-		   (struct piece){ .addr = a->addr, .ip = a->ip, .buf = a->buf, .n = a->n, .access = a->access, .fn = a->fn },
+	return run(mm, tk, (struct piece){ .addr = a->addr, .ip = a->ip, .buf = a->buf, .n = a->n, .access = a->access, .fn = a->fn },
 		   ret_done, ret);
 }

@@ -10,21 +10,21 @@
 #include <bsd/sys/tree.h>
 #include <pthread.h>
 
-#define NODE_SHIFT 9
-#define NODE_SLOTS (1u << NODE_SHIFT)
+#define NODE_SHIFT  9
+#define NODE_SLOTS  (1u << NODE_SHIFT)
 #define NODE_LEVELS 4
-#define TLB_SIZE 32u
+#define TLB_SIZE    32u
 #define MAX_OBJECTS 64
-#define FIRST_FD 1000
-#define JUNK_NEW 0xa5  /* a frame nobody has filled yet */
-#define JUNK_FREE 0xdb /* a frame that is gone */
+#define FIRST_FD    1000
+#define JUNK_NEW    0xa5 /* a frame nobody has filled yet */
+#define JUNK_FREE   0xdb /* a frame that is gone */
 #define MAX_RETRIES 100000u
-#define PT_ALL (PT_R | PT_W | PT_X)
+#define PT_ALL      (PT_R | PT_W | PT_X)
 
 /* An entry's low bits: PT_* and this one.  Visible: frame address above; shown: nothing above.  Hidden: no low bits at all,
  * (name + 1) << 8. */
 #define SPTE_SHARED 8ull
-#define SPTE_LOW 15ull
+#define SPTE_LOW    15ull
 
 struct node {
 	unsigned used;
@@ -41,9 +41,9 @@ struct soft_region {
 	RB_ENTRY(soft_region) link;
 	vaddr_t start, end;
 	struct soft_object *obj; /* NULL: private */
-	uint64_t off;       /* in obj, of start */
-	unsigned maxprot;   /* shared */
-	bool exec;          /* private */
+	uint64_t off;            /* in obj, of start */
+	unsigned maxprot;        /* shared */
+	bool exec;               /* private */
 };
 RB_HEAD(soft_region_tree, soft_region);
 RB_PROTOTYPE(soft_region_tree, soft_region, link, soft_region_cmp)
@@ -78,52 +78,28 @@ struct soft_port {
 	bool threaded;
 };
 
-static inline struct soft_port *soft(struct port *p)
-{
-	return container_of(p, struct soft_port, base);
-}
+static inline struct soft_port *soft(struct port *p) { return container_of(p, struct soft_port, base); }
 
-static inline bool is_shown(uint64_t e)
-{
-	return e & SPTE_SHARED;
-}
+static inline bool is_shown(uint64_t e) { return e & SPTE_SHARED; }
 
-static inline bool is_visible(uint64_t e)
-{
-	return (e & PT_ALL) && !is_shown(e);
-}
+static inline bool is_visible(uint64_t e) { return (e & PT_ALL) && !is_shown(e); }
 
-static inline bool is_hidden(uint64_t e)
-{
-	return e && !(e & SPTE_LOW);
-}
+static inline bool is_hidden(uint64_t e) { return e && !(e & SPTE_LOW); }
 
-static inline unsigned char *entry_frame(uint64_t e)
-{
-	return (unsigned char *)(uintptr_t)(e & ~SPTE_LOW);
-}
+static inline unsigned char *entry_frame(uint64_t e) { return (unsigned char *)(uintptr_t)(e & ~SPTE_LOW); }
 
-static inline uint64_t mk_visible(unsigned char *frame, unsigned prot)
-{
-	return (uintptr_t)frame | prot;
-}
+static inline uint64_t mk_visible(unsigned char *frame, unsigned prot) { return (uintptr_t)frame | prot; }
 
-static inline uint64_t mk_hidden(hid_t hid)
-{
-	return ((uint64_t)hid + 1) << 8;
-}
+static inline uint64_t mk_hidden(hid_t hid) { return ((uint64_t)hid + 1) << 8; }
 
-static inline hid_t entry_name(uint64_t e)
-{
-	return (hid_t)((e >> 8) - 1);
-}
+static inline hid_t entry_name(uint64_t e) { return (hid_t)((e >> 8) - 1); }
 
 /* ---- soft_table.c */
 
 void *spt_alloc(size_t n); /* zeroed; never fails */
 struct node *spt_node(struct soft_port *s);
 uint64_t spt_get(struct soft_port *s, uint64_t vpn);
-void spt_set(struct soft_port *s, uint64_t vpn, uint64_t e); /* drops the TLB's copy */
+void spt_set(struct soft_port *s, uint64_t vpn, uint64_t e);        /* drops the TLB's copy */
 uint64_t spt_next(struct soft_port *s, uint64_t vpn, uint64_t end); /* first page ≥ vpn and < end with an entry, or end */
 void spt_tlb_flush(struct soft_port *s);
 void spt_note_peak(struct soft_port *s);

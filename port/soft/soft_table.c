@@ -4,10 +4,7 @@
 
 #include <stdlib.h>
 
-static int soft_region_cmp(struct soft_region *a, struct soft_region *b)
-{
-	return a->start < b->start ? -1 : a->start > b->start;
-}
+static int soft_region_cmp(struct soft_region *a, struct soft_region *b) { return a->start < b->start ? -1 : a->start > b->start; }
 RB_GENERATE(soft_region_tree, soft_region, link, soft_region_cmp)
 
 void *spt_alloc(size_t n)
@@ -21,10 +18,7 @@ void *spt_alloc(size_t n)
 
 /* ---------------------------------------------------------------- entries */
 
-static unsigned slot_of(uint64_t vpn, int level)
-{
-	return (unsigned)(vpn >> (NODE_SHIFT * level)) & (NODE_SLOTS - 1);
-}
+static unsigned slot_of(uint64_t vpn, int level) { return (unsigned)(vpn >> (NODE_SHIFT * level)) & (NODE_SLOTS - 1); }
 
 uint64_t spt_get(struct soft_port *s, uint64_t vpn)
 {
@@ -60,10 +54,7 @@ static void tlb_drop(struct soft_port *s, uint64_t vpn)
 		t->tag = 0;
 }
 
-void spt_tlb_flush(struct soft_port *s)
-{
-	memset(s->tlb, 0, sizeof(s->tlb));
-}
+void spt_tlb_flush(struct soft_port *s) { memset(s->tlb, 0, sizeof(s->tlb)); }
 
 void spt_set(struct soft_port *s, uint64_t vpn, uint64_t e)
 {
@@ -109,10 +100,7 @@ static uint64_t next_below(struct node *n, int level, uint64_t vpn, uint64_t end
 }
 
 /* First page number ≥ vpn and < end that has an entry, or end. */
-uint64_t spt_next(struct soft_port *s, uint64_t vpn, uint64_t end)
-{
-	return next_below(s->root, NODE_LEVELS - 1, vpn, end);
-}
+uint64_t spt_next(struct soft_port *s, uint64_t vpn, uint64_t end) { return next_below(s->root, NODE_LEVELS - 1, vpn, end); }
 
 /* ---------------------------------------------------------------- frames */
 

@@ -8,14 +8,14 @@
 #include "mm/uaccess.h"
 #include "port/soft/soft.h"
 
-#define EX_SITE(name, type)                                                     \
-	__asm__(".pushsection .text\n"                                          \
-		".globl soft_insn_" name ", soft_fixup_" name "\n"              \
-		"soft_insn_" name ": nop\n"                                     \
-		"soft_fixup_" name ": nop\n"                                    \
-		".popsection\n"                                                 \
-		".pushsection __ex_table, \"aw\", @progbits\n"                  \
-		".balign 4\n"                                                   \
+#define EX_SITE(name, type)                                                         \
+	__asm__(".pushsection .text\n"                                              \
+		".globl soft_insn_" name ", soft_fixup_" name "\n"                  \
+		"soft_insn_" name ": nop\n"                                         \
+		"soft_fixup_" name ": nop\n"                                        \
+		".popsection\n"                                                     \
+		".pushsection __ex_table, \"aw\", @progbits\n"                      \
+		".balign 4\n"                                                       \
 		".long soft_insn_" name " - ., soft_fixup_" name " - ., " type "\n" \
 		".popsection\n")
 
@@ -23,10 +23,7 @@ EX_SITE("copy", "0");  /* EX_FIXUP: bytes left */
 EX_SITE("value", "1"); /* EX_EFAULT_RAX: -EFAULT */
 extern char soft_insn_copy[], soft_fixup_copy[], soft_insn_value[], soft_fixup_value[];
 
-static vaddr_t code_addr(const char *label)
-{
-	return (uintptr_t)label;
-}
+static vaddr_t code_addr(const char *label) { return (uintptr_t)label; }
 
 /* Touch n bytes; returns how many were not reached. */
 static uint64_t touch(struct mm *mm, struct task *tk, struct soft_kernel_access a, const char *fixup)
@@ -74,8 +71,7 @@ uint64_t copy_from_user(struct mm *mm, struct task *tk, void *dst, vaddr_t src, 
 	uint64_t left = n;
 
 	if (access_ok(mm, src, n))
-		left = touch(mm, tk, (struct soft_kernel_access){ src, dst, n, PT_R, code_addr(soft_insn_copy), take },
-			     soft_fixup_copy);
+		left = touch(mm, tk, (struct soft_kernel_access){ src, dst, n, PT_R, code_addr(soft_insn_copy), take }, soft_fixup_copy);
 	memset((char *)dst + (n - left), 0, left);
 	return left;
 }
@@ -92,8 +88,7 @@ uint64_t clear_user(struct mm *mm, struct task *tk, vaddr_t dst, uint64_t n)
 {
 	if (!access_ok(mm, dst, n))
 		return n;
-	return touch(mm, tk, (struct soft_kernel_access){ dst, NULL, n, PT_W, code_addr(soft_insn_copy), clear },
-		     soft_fixup_copy);
+	return touch(mm, tk, (struct soft_kernel_access){ dst, NULL, n, PT_W, code_addr(soft_insn_copy), clear }, soft_fixup_copy);
 }
 
 /* A string may end just below a bad page: only bytes up to the NUL count, and the range is cut at the task's end. */
@@ -128,7 +123,9 @@ int put_user_size(struct mm *mm, struct task *tk, vaddr_t dst, unsigned size, ui
 	return 0;
 }
 
-struct exchange { uint32_t old, new_, seen; };
+struct exchange {
+	uint32_t old, new_, seen;
+};
 
 /* The whole word at once: cmpxchg_user32 has refused words that cross a page. */
 static bool exchange(void *at, void *buf, size_t n)

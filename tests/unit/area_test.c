@@ -123,8 +123,7 @@ static void file_areas_merge_only_when_offsets_continue(void **state)
 	rig_open(&r);
 	row_map(&r, ROW, "FF|FF");
 	assert_areas(&r, ROW, "FFFF");
-	assert_int_equal(do_mmap(r.mm, AT(4), PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &r.file->f, PT_R, 9 * PAGE_SIZE),
-			 AT(4));
+	assert_int_equal(do_mmap(r.mm, AT(4), PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &r.file->f, PT_R, 9 * PAGE_SIZE), AT(4));
 	assert_areas(&r, ROW, "FFFF|F");
 	rig_close(&r);
 }

@@ -4,10 +4,7 @@
 
 static char c;
 
-static void heap_at(struct rig *r, vaddr_t at)
-{
-	r->mm->start_brk = r->mm->brk = at;
-}
+static void heap_at(struct rig *r, vaddr_t at) { r->mm->start_brk = r->mm->brk = at; }
 
 static void brk_zero_asks_and_growth_maps_zeros(void **state)
 {

@@ -13,7 +13,10 @@ struct gate {
 	bool open;
 	unsigned arrived;
 };
-#define GATE_INIT { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 }
+#define GATE_INIT                                                             \
+	{                                                                     \
+		PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 \
+	}
 
 static void gate_pass(void *arg)
 {
@@ -77,10 +80,7 @@ static void reader_start(struct reader *rd, struct rig *r, vaddr_t addr, uint32_
 	assert_int_equal(pthread_create(&rd->thread, NULL, read_page, rd), 0);
 }
 
-static void reader_join(struct reader *rd)
-{
-	pthread_join(rd->thread, NULL);
-}
+static void reader_join(struct reader *rd) { pthread_join(rd->thread, NULL); }
 
 /* row 29: one read, one frame, both go on; row 30: the lock is free meanwhile */
 static void two_threads_on_one_swapped_page_make_one_read(void **state)
@@ -281,9 +281,9 @@ static void page_being_written_out_can_be_taken_back(void **state)
 
 /* ---- everything at once */
 
-#define PAGES 150u
+#define PAGES   150u
 #define THREADS 4u
-#define ROUNDS 2500u
+#define ROUNDS  2500u
 
 struct worker {
 	pthread_t thread;

@@ -35,10 +35,7 @@ int fake_fail_hit(struct fake_fail *f)
 
 /* ---------------------------------------------------------------- store */
 
-static struct fake_store *fake(struct store *s)
-{
-	return container_of(s, struct fake_store, s);
-}
+static struct fake_store *fake(struct store *s) { return container_of(s, struct fake_store, s); }
 
 static struct fake_slot *slots_at(struct fake_store *st, uint64_t slot, unsigned n)
 {
@@ -170,14 +167,9 @@ static void fake_discard(struct store *s, uint64_t slot, unsigned n)
 	pthread_mutex_unlock(&st->lock);
 }
 
-static uint64_t fake_memory(struct store *s)
-{
-	return fake(s)->memory;
-}
+static uint64_t fake_memory(struct store *s) { return fake(s)->memory; }
 
-static void fake_close(struct store *s)
-{
-}
+static void fake_close(struct store *s) {}
 
 static const struct store_ops fake_store_ops = {
 	.name = "fake",
@@ -223,10 +215,7 @@ uint64_t fake_store_corrupt_all(struct fake_store *st)
 
 /* ---------------------------------------------------------------- files */
 
-static struct fake_file *file_of(struct sf_file *f)
-{
-	return container_of(f, struct fake_file, f);
-}
+static struct fake_file *file_of(struct sf_file *f) { return container_of(f, struct fake_file, f); }
 
 static int64_t fake_file_read(struct sf_file *f, void *buf, size_t len, uint64_t off)
 {
@@ -243,10 +232,7 @@ static int64_t fake_file_read(struct sf_file *f, void *buf, size_t len, uint64_t
 	return (int64_t)got;
 }
 
-static int64_t fake_file_size(struct sf_file *f)
-{
-	return (int64_t)soft_object_size(file_of(f)->port, f->fd);
-}
+static int64_t fake_file_size(struct sf_file *f) { return (int64_t)soft_object_size(file_of(f)->port, f->fd); }
 
 static void fake_file_release(struct sf_file *f)
 {
@@ -274,7 +260,8 @@ struct fake_file *fake_file_new(struct port *p, uint64_t size, bool *released)
 	for (uint64_t i = 0; i < size; i++)
 		bytes[i] = fake_byte(i);
 	*ff = (struct fake_file){ .f = { .ops = &fake_file_ops, .refs = 1, .major = 8, .minor = 1, .ino = ++ino },
-				  .port = p, .released = released };
+				  .port = p,
+				  .released = released };
 	ff->f.fd = soft_object_create(p, 0);
 	if (size)
 		soft_object_write(p, ff->f.fd, bytes, size, 0);
@@ -286,7 +273,4 @@ struct fake_file *fake_file_new(struct port *p, uint64_t size, bool *released)
 	return ff;
 }
 
-void fake_file_resize(struct fake_file *ff, uint64_t size)
-{
-	soft_object_resize(ff->port, ff->f.fd, size);
-}
+void fake_file_resize(struct fake_file *ff, uint64_t size) { soft_object_resize(ff->port, ff->f.fd, size); }

@@ -130,7 +130,10 @@ static void fault_on_readonly_area_gives_accerr(void **state)
 /* row 10 */
 static void every_access_to_every_protection_gets_its_verdict(void **state)
 {
-	static const struct { char area; bool read, write, exec; } cases[] = {
+	static const struct {
+		char area;
+		bool read, write, exec;
+	} cases[] = {
 		{ 'n', false, false, false }, { 'r', true, false, false }, { 'w', true, true, false },
 		{ 'x', true, false, true },   { 'e', true, true, true },
 	};
@@ -243,10 +246,7 @@ static void file_pages_are_read_on_demand_with_neighbours(void **state)
 	rig_close(&r);
 }
 
-static void slow_device(void *arg)
-{
-	soft_advance(arg, 1000000);
-}
+static void slow_device(void *arg) { soft_advance(arg, 1000000); }
 
 /* row 28: a read that comes back at once found its data in memory */
 static void file_fault_is_major_when_a_device_was_read(void **state)
@@ -349,11 +349,23 @@ static void failed_file_read_gives_sigbus_and_a_later_one_works(void **state)
 	rig_close(&r);
 }
 
-/* row 22 */
-static unsigned odd_fault(struct fault_ctx *fc)
+/* row 33 */
+static void failed_read_of_neighbours_is_not_held_against_the_page(void **state)
 {
-	return 0x8000;
+	struct rig r;
+
+	rig_open(&r, .fault_around = 8);
+	row_map(&r, ROW, "FFFFFFFF");
+	r.file->read_fail = (struct fake_fail){ .times = 1, .err = EIO }; /* the read of all; the one page alone works */
+	assert_file_page(&r, AT(5), 5);
+	assert_int_equal(r.file->reads, 2);
+	for (unsigned i = 0; i < 8; i++)
+		assert_file_page(&r, AT(i), i);
+	rig_close(&r);
 }
+
+/* row 22 */
+static unsigned odd_fault(struct fault_ctx *fc) { return 0x8000; }
 static const struct vm_type odd_type = { .name = "odd", .fault = odd_fault };
 
 static void unknown_result_of_a_memory_type_is_a_bug(void **state)
@@ -429,13 +441,38 @@ static void fault_that_finds_the_work_done_is_spurious(void **state)
 	rig_close(&r);
 }
 
+static uint64_t faults_taken(struct rig *r) { return r->tk.min_flt + r->tk.maj_flt; }
+
+static void touches_in_order_bring_neighbours_along(void **state)
+{
+	for (int down = 0; down < 2; down++) {
+		struct rig r;
+
+		rig_open(&r);
+		assert_int_equal(map_anon(&r, ROW, 256, PROT_READ | PROT_WRITE, 0), ROW);
+		for (unsigned i = 0; i < 256; i++)
+			stamp(&r, AT(down ? 255 - i : i), i);
+		assert_true(faults_taken(&r) < 256 / 4);
+		rig_close(&r);
+	}
+}
+
+static void scattered_touches_bring_nothing_along(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	assert_int_equal(map_anon(&r, ROW, 1024, PROT_READ | PROT_WRITE, 0), ROW);
+	for (unsigned i = 0; i < 1024; i += 8)
+		poke(&r, AT((i * 5 + 8) % 1024), 1);
+	assert_int_equal(rig_resident(&r), 128);
+	rig_close(&r);
+}
+
 static struct sf_trace_rec seen[8];
 static unsigned nr_seen;
 
-static void collect(struct machine *mc, const struct sf_trace_rec *rec)
-{
-	seen[nr_seen++ % 8] = *rec;
-}
+static void collect(struct machine *mc, const struct sf_trace_rec *rec) { seen[nr_seen++ % 8] = *rec; }
 
 static void trace_tells_address_instruction_kind_and_result(void **state)
 {
@@ -498,10 +535,13 @@ int main(void)
 		cmocka_unit_test(private_write_beyond_eof_gives_sigbus_too),
 		cmocka_unit_test(shared_page_beyond_eof_gives_sigbus_until_the_file_grows),
 		cmocka_unit_test(failed_file_read_gives_sigbus_and_a_later_one_works),
+		cmocka_unit_test(failed_read_of_neighbours_is_not_held_against_the_page),
 		cmocka_unit_test(unknown_result_of_a_memory_type_is_a_bug),
 		cmocka_unit_test(results_of_a_memory_type_become_verdicts),
 		cmocka_unit_test(hidden_page_comes_back_by_a_soft_fault),
 		cmocka_unit_test(fault_that_finds_the_work_done_is_spurious),
+		cmocka_unit_test(touches_in_order_bring_neighbours_along),
+		cmocka_unit_test(scattered_touches_bring_nothing_along),
 		cmocka_unit_test(trace_tells_address_instruction_kind_and_result),
 		cmocka_unit_test(fault_costs_are_summed_and_put_into_the_histogram),
 	};

@@ -148,8 +148,12 @@ void rig_check(struct rig *r)
 static unsigned letter_prot(char c)
 {
 	switch (c) {
-	case 'r': case 'F': case 't': return PROT_READ;
-	case 'w': case 'f': case 's': return PROT_READ | PROT_WRITE;
+	case 'r':
+	case 'F':
+	case 't': return PROT_READ;
+	case 'w':
+	case 'f':
+	case 's': return PROT_READ | PROT_WRITE;
 	case 'x': return PROT_READ | PROT_EXEC;
 	case 'e': return PROT_READ | PROT_WRITE | PROT_EXEC;
 	case 'o': return PROT_WRITE;
@@ -160,8 +164,7 @@ static unsigned letter_prot(char c)
 
 int64_t map_anon(struct rig *r, vaddr_t at, uint64_t pages, unsigned prot, unsigned more_flags)
 {
-	return do_mmap(r->mm, at, pages * PAGE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0) | more_flags, NULL,
-		       0, 0);
+	return do_mmap(r->mm, at, pages * PAGE_SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0) | more_flags, NULL, 0, 0);
 }
 
 static void map_run(struct rig *r, vaddr_t at, size_t pages, char c, uint64_t pgoff)
@@ -286,10 +289,7 @@ struct vm_area *rig_area(struct rig *r, vaddr_t addr)
 	return v;
 }
 
-uint64_t rig_areas(struct rig *r)
-{
-	return r->mm->nr_areas;
-}
+uint64_t rig_areas(struct rig *r) { return r->mm->nr_areas; }
 
 /* ---------------------------------------------------------------- instructions */
 
@@ -301,10 +301,7 @@ static struct outcome access_at(struct rig *r, vaddr_t addr, void *buf, size_t n
 	return o;
 }
 
-struct outcome try_read(struct rig *r, vaddr_t addr, void *buf, size_t n)
-{
-	return access_at(r, addr, buf, n, PT_R);
-}
+struct outcome try_read(struct rig *r, vaddr_t addr, void *buf, size_t n) { return access_at(r, addr, buf, n, PT_R); }
 
 struct outcome try_write(struct rig *r, vaddr_t addr, const void *buf, size_t n)
 {
@@ -326,10 +323,7 @@ unsigned char peek_byte(struct rig *r, vaddr_t addr)
 	return c;
 }
 
-void poke(struct rig *r, vaddr_t addr, unsigned char c)
-{
-	assert_int_equal(try_write(r, addr, &c, 1).verdict, FAULT_FIXED);
-}
+void poke(struct rig *r, vaddr_t addr, unsigned char c) { assert_int_equal(try_write(r, addr, &c, 1).verdict, FAULT_FIXED); }
 
 static void make_stamp(uint64_t *page, uint64_t tag)
 {
@@ -345,10 +339,7 @@ struct outcome try_stamp(struct rig *r, vaddr_t page, uint64_t tag)
 	return try_write(r, page, words, PAGE_SIZE);
 }
 
-void stamp(struct rig *r, vaddr_t page, uint64_t tag)
-{
-	assert_int_equal(try_stamp(r, page, tag).verdict, FAULT_FIXED);
-}
+void stamp(struct rig *r, vaddr_t page, uint64_t tag) { assert_int_equal(try_stamp(r, page, tag).verdict, FAULT_FIXED); }
 
 enum page_content content(struct rig *r, vaddr_t page, uint64_t tag)
 {
@@ -368,10 +359,7 @@ void assert_stamp_at(struct rig *r, vaddr_t page, uint64_t tag, const char *file
 	_assert_int_equal(content(r, page, tag), HAS_TAG, file, line);
 }
 
-void assert_zero_page(struct rig *r, vaddr_t page)
-{
-	assert_int_equal(content(r, page, 0), HAS_ZEROS);
-}
+void assert_zero_page(struct rig *r, vaddr_t page) { assert_int_equal(content(r, page, 0), HAS_ZEROS); }
 
 void assert_file_page(struct rig *r, vaddr_t page, uint64_t pgoff)
 {
@@ -392,10 +380,7 @@ void assert_signal_at(struct outcome o, int signo, int code, vaddr_t addr, const
 	_assert_int_equal(o.r.addr, addr, file, line);
 }
 
-void assert_fixed_at(struct outcome o, const char *file, int line)
-{
-	_assert_int_equal(o.verdict, FAULT_FIXED, file, line);
-}
+void assert_fixed_at(struct outcome o, const char *file, int line) { _assert_int_equal(o.verdict, FAULT_FIXED, file, line); }
 
 /* ---------------------------------------------------------------- reclaim by hand */
 

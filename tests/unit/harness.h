@@ -33,21 +33,21 @@
 #include "fakes.h"
 #include "mm/uaccess.h"
 
-#define ROW 0x40000000ull
-#define AT(page) (ROW + (page) * PAGE_SIZE)
-#define RIG_LO 0x10000ull
+#define ROW           0x40000000ull
+#define AT(page)      (ROW + (page)*PAGE_SIZE)
+#define RIG_LO        0x10000ull
 #define RIG_TASK_SIZE (1ull << 40)
 #define RIG_MMAP_BASE 0xf000000000ull
 
-#define SIGBUS 7
-#define SIGSEGV 11
+#define SIGBUS      7
+#define SIGSEGV     11
 #define SEGV_MAPERR 1
 #define SEGV_ACCERR 2
-#define BUS_ADRERR 2
+#define BUS_ADRERR  2
 
 struct rig_config {
-	uint64_t bound;  /* pages; 0: none */
-	uint64_t slots;  /* of the store; 0: 4096 */
+	uint64_t bound; /* pages; 0: none */
+	uint64_t slots; /* of the store; 0: 4096 */
 	bool no_store;
 	const char *policy;
 	unsigned cluster, fault_around;
@@ -86,7 +86,7 @@ void assert_pages_at(struct rig *r, vaddr_t at, const char *row, const char *fil
 #define assert_areas(r, at, row) assert_areas_at(r, at, row, __FILE__, __LINE__)
 #define assert_pages(r, at, row) assert_pages_at(r, at, row, __FILE__, __LINE__)
 uint64_t rig_areas(struct rig *r);
-struct vm_area *rig_area(struct rig *r, vaddr_t addr); /* the area that contains addr, or NULL */
+struct vm_area *rig_area(struct rig *r, vaddr_t addr);                                           /* the area that contains addr, or NULL */
 int64_t map_anon(struct rig *r, vaddr_t at, uint64_t pages, unsigned prot, unsigned more_flags); /* fixed if at != 0 */
 
 /* ---- instructions */
@@ -111,14 +111,14 @@ void assert_file_page(struct rig *r, vaddr_t page, uint64_t pgoff);
 
 void assert_signal_at(struct outcome o, int signo, int code, vaddr_t addr, const char *file, int line);
 #define assert_signal(o, signo, code, addr) assert_signal_at(o, signo, code, addr, __FILE__, __LINE__)
-#define assert_maperr(o, addr) assert_signal(o, SIGSEGV, SEGV_MAPERR, addr)
-#define assert_accerr(o, addr) assert_signal(o, SIGSEGV, SEGV_ACCERR, addr)
-#define assert_adrerr(o, addr) assert_signal(o, SIGBUS, BUS_ADRERR, addr)
+#define assert_maperr(o, addr)              assert_signal(o, SIGSEGV, SEGV_MAPERR, addr)
+#define assert_accerr(o, addr)              assert_signal(o, SIGSEGV, SEGV_ACCERR, addr)
+#define assert_adrerr(o, addr)              assert_signal(o, SIGBUS, BUS_ADRERR, addr)
 void assert_fixed_at(struct outcome o, const char *file, int line);
 #define assert_fixed(o) assert_fixed_at(o, __FILE__, __LINE__)
 
 /* ---- reclaim by hand */
-unsigned evict(struct rig *r, unsigned want);       /* reclaim() with the lock */
+unsigned evict(struct rig *r, unsigned want); /* reclaim() with the lock */
 void evict_range(struct rig *r, vaddr_t at, uint64_t pages);
 void hide_range(struct rig *r, vaddr_t at, uint64_t pages); /* pages_hide() */
 pte_t rig_pte(struct rig *r, vaddr_t page);
@@ -128,10 +128,16 @@ uint64_t rig_peak(struct rig *r);
 #define faults(r, kind) ((r)->mc->stats->faults[kind])
 
 /* Run a statement that must end in sf_panic; the rig is good for nothing afterwards. */
-#define assert_panic(stmt) do { \
-	jmp_buf jb__; \
-	fake_panic_jump = &jb__; \
-	if (!setjmp(jb__)) { stmt; fake_panic_jump = NULL; fail_msg("no panic: %s", #stmt); } \
-	fake_panic_jump = NULL; } while (0)
+#define assert_panic(stmt)                               \
+	do {                                             \
+		jmp_buf jb__;                            \
+		fake_panic_jump = &jb__;                 \
+		if (!setjmp(jb__)) {                     \
+			stmt;                            \
+			fake_panic_jump = NULL;          \
+			fail_msg("no panic: %s", #stmt); \
+		}                                        \
+		fake_panic_jump = NULL;                  \
+	} while (0)
 
 #endif

@@ -16,10 +16,7 @@ struct model {
 	unsigned errors;          /* reported so far */
 };
 
-static void expect(struct model *m, unsigned page, uint64_t holds)
-{
-	m->holds[page] = m->or_holds[page] = holds;
-}
+static void expect(struct model *m, unsigned page, uint64_t holds) { m->holds[page] = m->or_holds[page] = holds; }
 
 static void check_page(struct rig *r, struct model *m, unsigned page, vaddr_t at)
 {
@@ -108,8 +105,8 @@ static void script_files(struct rig *r, struct model *m)
 {
 	unsigned char got;
 
-	if (!worked(m, do_mmap(r->mm, AT(300), 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, &rig_file(r)->f,
-			       PT_R | PT_W, 0)))
+	if (!worked(m, do_mmap(r->mm, AT(300), 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, &rig_file(r)->f, PT_R | PT_W,
+			       0)))
 		return;
 	for (unsigned i = 0; i < 8; i += 3) {
 		if (try_read(r, AT(300 + i) + 9, &got, 1).verdict != FAULT_FIXED)
@@ -218,8 +215,12 @@ static void script_without_failures_reports_none(void **state)
 	rig_close(&r);
 }
 
-#define OP_TEST(name, op, err) \
-	static void name(void **state) { fail_every(SOFT_OP(op), 1, 1, err); fail_every(SOFT_OP(op), 3, 5, err); }
+#define OP_TEST(name, op, err)                      \
+	static void name(void **state)              \
+	{                                           \
+		fail_every(SOFT_OP(op), 1, 1, err); \
+		fail_every(SOFT_OP(op), 3, 5, err); \
+	}
 
 OP_TEST(failing_reserve_is_reported, SOFT_RESERVE, ENOMEM)
 OP_TEST(failing_reserve_shared_is_reported, SOFT_RESERVE_SHARED, ENOMEM)
@@ -316,10 +317,7 @@ static void missing_peek_is_made_up_for(void **state)
 }
 
 /* Any call at all, whatever its kind. */
-static void any_failing_call_never_gives_wrong_data(void **state)
-{
-	fail_every((1u << SOFT_NR_OPS) - 1, 1, 1, ENOMEM);
-}
+static void any_failing_call_never_gives_wrong_data(void **state) { fail_every((1u << SOFT_NR_OPS) - 1, 1, 1, ENOMEM); }
 
 /* machine_create with the k-th allocation failing: an error, and nothing left behind. */
 static void machine_without_memory_is_refused_cleanly(void **state)
@@ -333,8 +331,13 @@ static void machine_without_memory_is_refused_cleanly(void **state)
 
 		soft_port_create(RIG_LO, RIG_TASK_SIZE, &p);
 		soft_fail(p, SOFT_OP(SOFT_ALLOC), k, 1, ENOMEM);
-		struct machine_config c = { .port = p, .store = &st.s, .swap_slots = 64, .bound_pages = 64, .mmap_min = RIG_LO,
-					    .task_size = RIG_TASK_SIZE, .mmap_base = RIG_MMAP_BASE };
+		struct machine_config c = { .port = p,
+					    .store = &st.s,
+					    .swap_slots = 64,
+					    .bound_pages = 64,
+					    .mmap_min = RIG_LO,
+					    .task_size = RIG_TASK_SIZE,
+					    .mmap_base = RIG_MMAP_BASE };
 		int err = machine_create(&c, &mc);
 		bool failed = soft_failed(p) > 0;
 		if (!err)

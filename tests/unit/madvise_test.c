@@ -76,6 +76,36 @@ static void freed_page_may_vanish_until_it_is_written_again(void **state)
 	rig_close(&r);
 }
 
+static void freed_swapped_page_is_zero_at_once(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	row_map(&r, ROW, "w");
+	stamp(&r, AT(0), 1);
+	evict_range(&r, ROW, 1);
+	assert_int_equal(advise(&r, 0, 1, MADV_FREE), 0);
+	assert_int_equal(swap_used(r.mc), 0);
+	assert_zero_page(&r, AT(0));
+	rig_close(&r);
+}
+
+static void sequential_and_random_advice_change_what_comes_along(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	assert_int_equal(do_mmap(r.mm, ROW, 64 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, &rig_file(&r)->f, PT_R, 0), ROW);
+	assert_int_equal(advise(&r, 0, 32, MADV_SEQUENTIAL), 0);
+	assert_int_equal(advise(&r, 32, 32, MADV_RANDOM), 0);
+	assert_file_page(&r, AT(3), 3);
+	assert_true(rig_resident(&r) > 4);
+	uint64_t before = rig_resident(&r);
+	assert_file_page(&r, AT(40), 40);
+	assert_int_equal(rig_resident(&r), before + 1);
+	rig_close(&r);
+}
+
 static void free_is_for_private_anonymous_memory_only(void **state)
 {
 	struct rig r;
@@ -230,6 +260,8 @@ int main(void)
 		cmocka_unit_test(dontneed_of_a_shared_mapping_loses_nothing),
 		cmocka_unit_test(dontneed_of_locked_memory_is_einval),
 		cmocka_unit_test(freed_page_may_vanish_until_it_is_written_again),
+		cmocka_unit_test(freed_swapped_page_is_zero_at_once),
+		cmocka_unit_test(sequential_and_random_advice_change_what_comes_along),
 		cmocka_unit_test(free_is_for_private_anonymous_memory_only),
 		cmocka_unit_test(pageout_evicts_and_cold_keeps),
 		cmocka_unit_test(cold_pages_go_first),

@@ -3,7 +3,7 @@
 #include "harness.h"
 
 static char c;
-#define RW (PROT_READ | PROT_WRITE)
+#define RW   (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static int64_t mmap_anon(struct rig *r, vaddr_t at, uint64_t len, unsigned prot, unsigned flags)
@@ -65,6 +65,7 @@ static void free_hint_is_honoured_and_a_taken_one_ignored(void **state)
 	rig_open(&r);
 	assert_int_equal(mmap_anon(&r, AT(3), PAGE_SIZE, RW, ANON), AT(3));
 	assert_int_equal(mmap_anon(&r, AT(8) + 5, PAGE_SIZE, RW, ANON), AT(8));
+	assert_int_equal(mmap_anon(&r, AT(5), 3 * PAGE_SIZE, PROT_READ, ANON), AT(5));
 	assert_int_equal(mmap_anon(&r, AT(2), 2 * PAGE_SIZE, RW, ANON), RIG_MMAP_BASE - 2 * PAGE_SIZE);
 	rig_close(&r);
 }
@@ -346,6 +347,113 @@ static void msync_checks_its_arguments(void **state)
 	rig_close(&r);
 }
 
+static void msync_of_a_shared_mapping_reaches_the_port_and_reports_its_error(void **state)
+{
+	struct rig r;
+	struct soft_counts n;
+
+	rig_open(&r);
+	row_map(&r, ROW, "ssw");
+	assert_int_equal(do_msync(r.mm, AT(0), 3 * PAGE_SIZE, MS_SYNC), 0);
+	soft_counts(r.port, &n);
+	assert_int_equal(n.calls[SOFT_SYNC], 1);
+	soft_fail(r.port, SOFT_OP(SOFT_SYNC), 0, 1, EIO);
+	assert_int_equal(do_msync(r.mm, AT(0), 2 * PAGE_SIZE, MS_SYNC), -EIO);
+	rig_close(&r);
+}
+
+/* ---- shared anonymous memory: one process only, but its own rules */
+
+static int64_t map_shared_anon(struct rig *r, vaddr_t at, uint64_t pages)
+{
+	return mmap_anon(r, at, pages * PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED);
+}
+
+static void shared_anonymous_memory_is_kept_by_dontneed_and_eviction(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	assert_int_equal(map_shared_anon(&r, ROW, 4), ROW);
+	assert_zero_page(&r, AT(3));
+	for (unsigned i = 0; i < 3; i++)
+		stamp(&r, AT(i), i);
+	evict_range(&r, ROW, 2);
+	assert_int_equal(do_madvise(r.mm, &r.tk, ROW, 4 * PAGE_SIZE, MADV_DONTNEED), 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_stamp(&r, AT(i), i);
+	assert_int_equal(do_madvise(r.mm, &r.tk, ROW, PAGE_SIZE, MADV_FREE), -EINVAL);
+	assert_int_equal(do_madvise(r.mm, &r.tk, AT(1), PAGE_SIZE, MADV_REMOVE), 0);
+	assert_stamp(&r, AT(0), 0);
+	assert_zero_page(&r, AT(1));
+	assert_int_equal(do_munmap(r.mm, ROW, 4 * PAGE_SIZE), 0);
+	assert_int_equal(map_shared_anon(&r, ROW, 1), ROW);
+	assert_zero_page(&r, AT(0));
+	rig_close(&r);
+}
+
+static void shared_anonymous_mappings_do_not_merge(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	assert_int_equal(map_shared_anon(&r, AT(0), 2), AT(0));
+	assert_int_equal(map_shared_anon(&r, AT(2), 2), AT(2));
+	assert_areas(&r, ROW, "ss|ss");
+	assert_int_equal(do_mprotect(r.mm, AT(1), PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(do_mprotect(r.mm, AT(1), PAGE_SIZE, RW), 0);
+	assert_areas(&r, ROW, "ss|ss");
+	rig_close(&r);
+}
+
+static void shared_anonymous_memory_can_be_locked_moved_and_pinned(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	assert_int_equal(map_shared_anon(&r, ROW, 4), ROW);
+	for (unsigned i = 0; i < 4; i++)
+		stamp(&r, AT(i), i);
+	hide_range(&r, AT(1), 1);
+	evict_range(&r, AT(2), 1);
+	assert_int_equal(do_mremap(r.mm, ROW, 4 * PAGE_SIZE, 4 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(50)), AT(50));
+	assert_int_equal(pin_user(r.mm, &r.tk, AT(50), 4 * PAGE_SIZE, true), 4 * PAGE_SIZE);
+	assert_int_equal(do_mprotect(r.mm, AT(50), PAGE_SIZE, PROT_READ), 0);
+	unpin_user(r.mm, AT(50), 4 * PAGE_SIZE);
+	assert_accerr(try_write(&r, AT(50), &c, 1), AT(50));
+	for (unsigned i = 0; i < 4; i++)
+		assert_stamp(&r, AT(50 + i), i);
+	rig_close(&r);
+}
+
+/* ---- flags that ask for something special */
+
+static void low_addresses_are_given_on_request(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	int64_t a = mmap_anon(&r, 0, PAGE_SIZE, RW, ANON | MAP_32BIT);
+	assert_true(a > 0 && a + PAGE_SIZE <= 0x80000000ll);
+	assert_int_equal(mmap_anon(&r, AT(77), PAGE_SIZE, RW, ANON | MAP_32BIT), AT(77));
+	rig_close(&r);
+}
+
+static void what_cannot_be_had_is_refused_as_linux_does(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	struct sf_file *f = &rig_file(&r)->f;
+	assert_int_equal(mmap_anon(&r, 0, PAGE_SIZE << 9, RW, ANON | MAP_HUGETLB), -ENOMEM); /* none reserved */
+	assert_int_equal(do_mmap(r.mm, 0, PAGE_SIZE, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, f, PT_R, 0), -EOPNOTSUPP);
+	assert_int_equal(do_mmap(r.mm, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, f, PT_R, 0), -EINVAL);
+	assert_int_equal(do_mmap(r.mm, 0, PAGE_SIZE, PROT_READ, MAP_PRIVATE, f, PT_R, INT64_MAX & PAGE_MASK), -EOVERFLOW);
+	r.mm->limits.memlock = PAGE_SIZE;
+	assert_int_equal(mmap_anon(&r, 0, 2 * PAGE_SIZE, RW, ANON | MAP_LOCKED), -EAGAIN);
+	rig_close(&r);
+}
+
 static void grows_down_mapping_is_a_stack(void **state)
 {
 	struct rig r;
@@ -381,6 +489,12 @@ int main(void)
 		cmocka_unit_test(strict_overcommit_refuses_beyond_the_commit_limit),
 		cmocka_unit_test(counts_follow_areas),
 		cmocka_unit_test(msync_checks_its_arguments),
+		cmocka_unit_test(msync_of_a_shared_mapping_reaches_the_port_and_reports_its_error),
+		cmocka_unit_test(shared_anonymous_memory_is_kept_by_dontneed_and_eviction),
+		cmocka_unit_test(shared_anonymous_mappings_do_not_merge),
+		cmocka_unit_test(shared_anonymous_memory_can_be_locked_moved_and_pinned),
+		cmocka_unit_test(low_addresses_are_given_on_request),
+		cmocka_unit_test(what_cannot_be_had_is_refused_as_linux_does),
 		cmocka_unit_test(grows_down_mapping_is_a_stack),
 	};
 

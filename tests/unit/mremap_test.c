@@ -177,6 +177,70 @@ static void bad_arguments_are_refused_as_linux_does(void **state)
 	rig_close(&r);
 }
 
+static void old_length_zero_makes_a_second_view_of_a_file(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	row_map(&r, ROW, "ss|ww");
+	assert_int_equal(do_mremap(r.mm, AT(2), 0, PAGE_SIZE, MREMAP_MAYMOVE, 0), -EINVAL); /* private */
+	int64_t to = do_mremap(r.mm, AT(0), 0, 2 * PAGE_SIZE, MREMAP_MAYMOVE, 0);
+	assert_true(to > 0);
+	poke(&r, AT(1), 42);
+	assert_int_equal(peek_byte(&r, (vaddr_t)to + PAGE_SIZE), 42);
+	rig_close(&r);
+}
+
+static void locked_areas_grow_locked_and_filled(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	row_map(&r, ROW, "ww");
+	assert_int_equal(do_mlock(r.mm, &r.tk, ROW, 2 * PAGE_SIZE, 0), 0);
+	assert_int_equal(do_mremap(r.mm, ROW, 2 * PAGE_SIZE, 4 * PAGE_SIZE, 0, 0), ROW);
+	assert_pages(&r, ROW, "WWWW");
+	assert_int_equal(r.mm->locked_vm, 4);
+	assert_int_equal(r.mc->mlocked, 4);
+	r.mm->limits.memlock = 5 * PAGE_SIZE;
+	assert_int_equal(do_mremap(r.mm, ROW, 4 * PAGE_SIZE, 6 * PAGE_SIZE, 0, 0), -EAGAIN);
+	int64_t to = do_mremap(r.mm, ROW, 4 * PAGE_SIZE, 4 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+	assert_true(to > 0);
+	assert_int_equal(r.mm->locked_vm, 4);
+	assert_int_equal(rig_area(&r, ROW)->flags & VM_LOCKED, 0); /* what stays behind is unlocked */
+	rig_close(&r);
+}
+
+static void fixed_move_may_shrink_too(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	map_mixed(&r);
+	assert_int_equal(do_mremap(r.mm, ROW, 4 * PAGE_SIZE, 2 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(20)), AT(20));
+	assert_areas(&r, ROW, "....");
+	assert_areas(&r, AT(20), "ww.");
+	assert_stamp(&r, AT(20), 0);
+	assert_stamp(&r, AT(21), 1);
+	rig_close(&r);
+}
+
+static void move_of_equal_size_may_span_areas_and_holes(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	row_map(&r, ROW, "wwr.ww");
+	stamp(&r, AT(1), 1);
+	stamp(&r, AT(5), 5);
+	assert_int_equal(do_mremap(r.mm, ROW, 6 * PAGE_SIZE, 6 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(20)), AT(20));
+	assert_areas(&r, AT(20), "ww|r.ww");
+	assert_areas(&r, ROW, "......");
+	assert_stamp(&r, AT(21), 1);
+	assert_stamp(&r, AT(25), 5);
+	rig_close(&r);
+}
+
 /* row 35 */
 static void growth_obeys_the_limits(void **state)
 {
@@ -218,6 +282,10 @@ int main(void)
 		cmocka_unit_test(moved_file_mapping_keeps_its_offset),
 		cmocka_unit_test(moved_shared_mapping_still_is_the_file),
 		cmocka_unit_test(bad_arguments_are_refused_as_linux_does),
+		cmocka_unit_test(old_length_zero_makes_a_second_view_of_a_file),
+		cmocka_unit_test(locked_areas_grow_locked_and_filled),
+		cmocka_unit_test(fixed_move_may_shrink_too),
+		cmocka_unit_test(move_of_equal_size_may_span_areas_and_holes),
 		cmocka_unit_test(growth_obeys_the_limits),
 		cmocka_unit_test(the_port_fails_to_move_and_nothing_has_changed),
 	};

@@ -2,8 +2,8 @@
 /* pin_test.c - memory that somebody else is about to touch */
 #include "harness.h"
 
-#define pin(r, page, pages, write) pin_user((r)->mm, &(r)->tk, AT(page), (pages) * PAGE_SIZE, write)
-#define unpin(r, page, pages) unpin_user((r)->mm, AT(page), (pages) * PAGE_SIZE)
+#define pin(r, page, pages, write) pin_user((r)->mm, &(r)->tk, AT(page), (pages)*PAGE_SIZE, write)
+#define unpin(r, page, pages)      unpin_user((r)->mm, AT(page), (pages)*PAGE_SIZE)
 
 /* row 14: pages in every state are brought in */
 static void pinning_brings_in_pages_of_every_state(void **state)

@@ -172,14 +172,10 @@ static void no_memory_is_null(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(entries_are_kept_far_and_near),
-		cmocka_unit_test(next_skips_what_is_empty),
-		cmocka_unit_test(empty_nodes_are_freed),
-		cmocka_unit_test(sparse_faults_do_not_keep_nodes_after_unmap),
-		cmocka_unit_test(no_memory_for_a_node_is_null),
-		cmocka_unit_test(memory_is_aligned_zeroed_and_apart),
-		cmocka_unit_test(freed_memory_is_used_again),
-		cmocka_unit_test(no_memory_is_null),
+		cmocka_unit_test(entries_are_kept_far_and_near), cmocka_unit_test(next_skips_what_is_empty),
+		cmocka_unit_test(empty_nodes_are_freed),         cmocka_unit_test(sparse_faults_do_not_keep_nodes_after_unmap),
+		cmocka_unit_test(no_memory_for_a_node_is_null),  cmocka_unit_test(memory_is_aligned_zeroed_and_apart),
+		cmocka_unit_test(freed_memory_is_used_again),    cmocka_unit_test(no_memory_is_null),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

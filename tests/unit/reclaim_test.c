@@ -70,9 +70,8 @@ static void shared_pages_are_dropped_and_come_back_from_the_file(void **state)
 	struct rig r;
 
 	rig_open(&r, .bound = 64);
-	assert_int_equal(do_mmap(r.mm, ROW, 200 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, &rig_file(&r)->f,
-				 PT_R | PT_W, 0),
-			 ROW);
+	assert_int_equal(
+		do_mmap(r.mm, ROW, 200 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, &rig_file(&r)->f, PT_R | PT_W, 0), ROW);
 	for (unsigned i = 0; i < 200; i++)
 		stamp(&r, AT(i), i);
 	assert_true(rig_peak(&r) <= 64);
@@ -194,8 +193,9 @@ static void bound_below_the_minimum_is_refused(void **state)
 	struct machine *mc;
 
 	soft_port_create(RIG_LO, RIG_TASK_SIZE, &p);
-	struct machine_config c = { .port = p, .bound_pages = MACHINE_MIN_PAGES - 1, .mmap_min = RIG_LO,
-				    .task_size = RIG_TASK_SIZE, .mmap_base = RIG_MMAP_BASE };
+	struct machine_config c = {
+		.port = p, .bound_pages = MACHINE_MIN_PAGES - 1, .mmap_min = RIG_LO, .task_size = RIG_TASK_SIZE, .mmap_base = RIG_MMAP_BASE
+	};
 	assert_int_equal(machine_create(&c, &mc), -EINVAL);
 	assert_int_equal(soft_port_destroy(p), 0);
 }

@@ -2,8 +2,8 @@
 /* soft_test.c - the software MMU keeps port.h's contract, and gives the processor's error codes */
 #include "harness.h"
 
-#define LO 0x10000ull
-#define HI (1ull << 40)
+#define LO     0x10000ull
+#define HI     (1ull << 40)
 #define ops(p) ((p)->ops)
 
 static struct port *port_new(void)
@@ -21,15 +21,9 @@ static void port_done(struct port *p)
 	assert_int_equal(soft_port_destroy(p), 0);
 }
 
-static void page_of(unsigned char *buf, unsigned char c)
-{
-	memset(buf, c, PAGE_SIZE);
-}
+static void page_of(unsigned char *buf, unsigned char c) { memset(buf, c, PAGE_SIZE); }
 
-static void assert_state(struct port *p, vaddr_t va, enum soft_state want)
-{
-	assert_int_equal(soft_state(p, va, NULL, NULL), want);
-}
+static void assert_state(struct port *p, vaddr_t va, enum soft_state want) { assert_int_equal(soft_state(p, va, NULL, NULL), want); }
 
 static void create_refuses_odd_bounds(void **state)
 {
@@ -202,10 +196,7 @@ static void clock_is_what_the_test_says(void **state)
 
 static struct sf_trace_rec last;
 
-static void keep_last(struct machine *mc, const struct sf_trace_rec *rec)
-{
-	last = *rec;
-}
+static void keep_last(struct machine *mc, const struct sf_trace_rec *rec) { last = *rec; }
 
 /* row 4: error code bits: 0 present/protection, 1 write, 2 user, 4 instruction fetch */
 static void error_codes_are_the_processors(void **state)

@@ -3,7 +3,7 @@
 #include "harness.h"
 
 #define copy_from(r, dst, src, n) copy_from_user((r)->mm, &(r)->tk, dst, src, n)
-#define copy_to(r, dst, src, n) copy_to_user((r)->mm, &(r)->tk, dst, src, n)
+#define copy_to(r, dst, src, n)   copy_to_user((r)->mm, &(r)->tk, dst, src, n)
 
 /* row 13 */
 static void access_ok_is_a_range_check_and_nothing_more(void **state)
@@ -173,10 +173,7 @@ static void compare_and_exchange_answers_what_was_there(void **state)
 	rig_close(&r);
 }
 
-static void must_not_read(void *arg)
-{
-	fail_msg("the store was read with faults disabled");
-}
+static void must_not_read(void *arg) { fail_msg("the store was read with faults disabled"); }
 
 /* row 21 */
 static void with_faults_disabled_a_fault_goes_to_its_fixup_at_once(void **state)

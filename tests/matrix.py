@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""matrix.py - many real programs, natively and under softfault: makes the table in docs/programs.md
+
+    tests/matrix.py BUILD_DIR [--engine uffd] [--only NAME[,NAME]] [--markdown FILE]
+
+A row: the command, whether output and exit status equal the native run's with no limit and at half of its peak, and how
+much longer it took.  Programs that are not installed are left out."""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+GO = 'package main\nimport ("fmt"; "sync")\nfunc main() { var wg sync.WaitGroup; c := make(chan int, 64); s := 0; ' \
+     'for i := 0; i < 64; i++ { wg.Add(1); go func(i int) { defer wg.Done(); b := make([]int, 20000); t := 0; ' \
+     'for j := range b { b[j] = j * i }; for _, x := range b { t += x % 7 }; c <- t }(i) }; wg.Wait(); close(c); ' \
+     'for x := range c { s += x }; fmt.Println(s) }\n'
+JAVA = 'import java.util.*; public class T { public static void main(String[] a) { Map<Integer,String> m = new TreeMap<>(); ' \
+       'for (int i = 0; i < 200000; i++) m.put((i * 7919) % 1000003, "v" + i); long s = 0; for (var e : m.entrySet()) ' \
+       's = s * 31 + e.getKey() + e.getValue().length(); System.out.println(s); } }\n'
+NODE = 'const {Worker,isMainThread,parentPort,workerData}=require("worker_threads");if(isMainThread){let n=0,s=0;for(let i=0;i<3;i++){' \
+       'const w=new Worker(__filename,{workerData:i});w.on("message",m=>{s+=m});w.on("exit",()=>{if(++n==3)console.log(s)})}}' \
+       'else{const m=new Map();for(let i=0;i<50000;i++)m.set("k"+i,i*workerData);let t=0;for(const v of m.values())t+=v%13;parentPort.postMessage(t)}\n'
+MP = 'import multiprocessing as m\ndef f(x):\n    return sum(i*x for i in range(20000))\nif __name__ == "__main__":\n' \
+     '    with m.Pool(3) as p: print(sum(p.map(f, range(40))))\n'
+SUBP = 'import subprocess as s\nprint(sum(int(s.run(["expr", str(i), "+", "1"], capture_output=True).stdout) for i in range(20)))\n'
+SHELL = 'i=0; while [ $i -lt 40 ]; do echo line $i | tr a-z A-Z | cut -c1-6; i=$((i+1)); done | sort | uniq -c | wc -l; ' \
+        '(cd /; pwd); trap "echo bye" EXIT; f() { echo in $1; }; for x in a b c; do (f $x) & wait; done; cat <<END\nhere $i\nEND\n'
+MAKE = 'all: prog\nOBJS := $(patsubst %.c,%.o,$(wildcard *.c))\nprog: $(OBJS)\n\t@gcc -o $@ $(OBJS)\n%.o: %.c\n\t@gcc -O1 -c $< -o $@\n'
+
+
+def write(work, name, text, mode=0o644):
+    path = os.path.join(work, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w') as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def make_inputs(work):
+    lines, x = [], 12345
+    for i in range(60000):
+        x = (x * 1103515245 + 12345) & 0x7fffffff
+        lines.append(f'{x} line {i} {x % 997} the quick brown fox {x ^ i}\n')
+    write(work, 'text', ''.join(lines))
+    for n, t in (('t.go', GO), ('T.java', JAVA), ('t.js', NODE), ('mp.py', MP), ('subp.py', SUBP), ('t.sh', SHELL), ('proj/Makefile', MAKE)):
+        write(work, n, t)
+    for i in range(40):
+        write(work, f'proj/f{i}.c', f'int f{i}(int a) {{ int s = 0; for (int k = 0; k < a; k++) s += k * {i}; return s; }}\n')
+    write(work, 'proj/main.c', '#include <stdio.h>\n' + ''.join(f'int f{i}(int);' for i in range(40)) +
+          'int main(void) { long t = 0; ' + ''.join(f't += f{i}({i});' for i in range(40)) + ' printf("%ld\\n", t); return 0; }\n')
+    for i in range(300):
+        write(work, f'tree/d{i % 20}/f{i}.txt', f'file {i}\n' * (1 + i % 50))
+    write(work, 'j.json', json.dumps({f'k{i}': [i, str(i) * 3] for i in range(8000)}))
+    write(work, 'db.sql', "CREATE TABLE t(a INTEGER PRIMARY KEY,b,c);WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<60000) "
+          "INSERT INTO t SELECT i,(i*7919)%10007,'row'||i FROM n;CREATE INDEX x ON t(b);SELECT b%7,count(*),sum(length(c)) FROM t GROUP BY 1;\n")
+
+
+def sh(script):
+    return ['bash', '-c', script]
+
+
+def rows():
+    r = [(n, n.split('|')[0].split()[0], sh(c)) for n, c in [
+        ('sort', 'sort text'), ('sort --parallel=2', 'sort --parallel=2 -S 4M -k2 text'), ('uniq', 'cut -c1-3 text | sort | uniq -c'),
+        ('wc', 'wc text'), ('sha256sum', 'sha256sum text'), ('md5sum', 'md5sum text'), ('tac', 'tac text | tail -3'),
+        ('shuf', 'shuf --random-source=text text | md5sum'), ('factor', 'seq 1000000 1000400 | factor | md5sum'),
+        ('od', 'od -x text | md5sum'), ('find', 'find tree -name "*7.txt" | sort'), ('find -exec', 'find tree -name "*1.txt" -exec wc -c {} + | sort'),
+        ('xargs -P', 'find tree -name "*.txt" | sort | xargs -P2 -n 40 cat | wc'), ('ls -R', 'ls -R tree | md5sum'), ('du', 'du -b tree | tail -1'),
+        ('grep', 'grep -c "99[0-9] the" text'), ('sed', "sed 's/quick/slow/; s/[0-9]*$//' text | md5sum"),
+        ('awk', "awk '{n[$1%100]+=$4} END {for(i=0;i<100;i++) t+=n[i]*i; print t}' text"), ('gawk', "gawk '{print length($0)}' text | sort -n | tail -1"),
+        ('perl', "perl -ne '$h{$_ % 977}++; END { print join \",\", map { $h{$_} } sort { $a <=> $b } keys %h }' text | md5sum"),
+        ('perl fork', "perl -e 'for (1..5) { if (!fork) { exit $_ } } $s += $? >> 8 while wait > 0; print \"$s\\n\"'"),
+        ('tar | gzip', 'tar --sort=name --mtime=@0 -cf - tree | gzip -n | md5sum'), ('gzip', 'gzip -nc text | gunzip | md5sum'), ('bzip2', 'bzip2 -c text | md5sum'),
+        ('xz -T2', 'xz -T2 -1 -c text | xz -dc | md5sum'), ('zstd -T2', 'zstd -T2 -q -c text | zstd -dc | md5sum'), ('lz4', 'lz4 -c text 2>/dev/null | md5sum'),
+        ('brotli', 'brotli -4 -c text | md5sum'), ('7z', '7z a -so -tgzip -mx1 dummy text 2>/dev/null | wc -c'), ('zip', 'zip -X -q - text | wc -c'),
+        ('cpio', 'find tree | sort | cpio -o --quiet | wc -c'), ('openssl', 'openssl dgst -sha512 text'), ('openssl enc', 'openssl enc -aes-256-cbc -K 00 -iv 00 -in text 2>/dev/null | md5sum'),
+        ('bc', 'echo "scale=800; 4*a(1)" | bc -l | md5sum'), ('jq', 'jq -c "[.[] | .[0]] | add" j.json'), ('m4', 'echo "define(x,eval(3*7))x" | m4'),
+        ('diff', 'sort text > s1; diff text s1 | md5sum'), ('patch', 'cp text p1; sed s/fox/dog/ text > p2; diff -u p1 p2 > p.diff; patch -s p1 p.diff; cmp p1 p2 && echo same'),
+        ('gcc', 'gcc -O2 proj/main.c proj/f*.c -o a.out && ./a.out'), ('g++', 'echo "#include <map>\n#include <iostream>\nint main(){std::map<int,int> m;for(int i=0;i<9;i++)m[i]=i*i;std::cout<<m[7]<<std::endl;}" > t.cc; g++ t.cc -o a.cc && ./a.cc'),
+        ('make -j2', 'cd proj && rm -f *.o prog && make -s -j2 && ./prog'), ('ld', 'cd proj && gcc -c f1.c -o z.o && ld -r z.o -o y.o && nm y.o'),
+        ('objdump', 'objdump -d /bin/true | wc -l'), ('readelf', 'readelf -a /bin/true | wc -l'), ('strip', 'cp /bin/true tt && strip tt && ./tt && echo ok'),
+        ('git', 'rm -rf g && mkdir g && cd g && git init -q . 2>/dev/null && cp -r ../tree . && git add . && git -c user.name=a -c user.email=b commit -qm one && git gc -q && git log --oneline | wc -l && git fsck 2>&1 | wc -l'),
+        ('python3', "/usr/bin/python3 -S -c 'd={str(i):i*i for i in range(80000)}; print(sum(d.values()))'"),
+        ('python3 subprocess', '/usr/bin/python3 subp.py'), ('python3 multiprocessing', '/usr/bin/python3 mp.py'),
+        ('sqlite3', 'sqlite3 :memory: < db.sql'), ('sqlite3 WAL, two processes', 'rm -f w.db*; sqlite3 w.db "PRAGMA journal_mode=WAL;" < /dev/null; sqlite3 w.db < db.sql; (sqlite3 w.db "SELECT count(*) FROM t" & sqlite3 -cmd ".timeout 9000" w.db "INSERT INTO t VALUES(99999999,1,2)"; wait); sqlite3 w.db "SELECT count(*) FROM t"'),
+        ('bash', '. ./t.sh'), ('dash', 'dash t.sh'), ('zsh', 'zsh -f t.sh'), ('busybox ash', 'busybox ash t.sh'), ('busybox sort', 'busybox sort text | md5sum'),
+        ('ruby', 'ruby -e "h={}; 50000.times{|i| h[i.to_s]=i}; puts h.values.sum"'), ('lua', 'lua5.4 -e "local t={} for i=1,100000 do t[i]=tostring(i) end print(#table.concat(t))"'),
+        ('tclsh', 'echo "set s 0; for {set i 0} {\\$i < 50000} {incr i} {incr s \\$i}; puts \\$s" | tclsh'), ('php', "php -r '$a=range(1,100000); echo array_sum(array_map(fn($x)=>$x%7,$a)), PHP_EOL;'"),
+        ('node worker threads', 'node t.js'), ('go build', 'cd .; HOME=$PWD GOCACHE=$PWD/gc GO111MODULE=off go build -o gobin t.go && ./gobin'), ('go program', './gobin'),
+        ('javac', 'javac -J-Xmx128m T.java && echo ok'), ('java', 'java -Xmx64m T'),
+        ('rsync', 'rm -rf tree2; rsync -a tree/ tree2/ && diff -r tree tree2 && echo same'), ('flock', 'flock lk echo locked'), ('timeout', 'timeout 1 sleep 5; echo $?'),
+        ('env', 'env -i A=1 env'), ('nice', 'nice -n 3 nice'), ('vim', "vim.tiny -e -s -u NONE -c '%s/fox/cat/' -c 'wq! v.out' text; md5sum < v.out"), ('ed', "printf '1,5p\\nq\\n' | ed -s text"),
+        ('groff', 'echo ".TH X 1\n.SH NAME\nx" | groff -man -Tascii | md5sum'),
+        ('redis-server', 'redis-server --port 7391 --save "" --daemonize no >/dev/null & p=$!; for i in $(seq 100); do redis-cli -p 7391 ping >/dev/null 2>&1 && break; sleep 0.1; done; redis-benchmark -p 7391 -n 5000 -q -t set,get >/dev/null; redis-cli -p 7391 dbsize; redis-cli -p 7391 bgsave; sleep 1; redis-cli -p 7391 shutdown nosave; wait $p; echo $?'),
+        ('memcached', 'memcached -u nobody -p 7392 -l 127.0.0.1 & p=$!; sleep 1; printf "set a 0 0 3\\r\\nabc\\r\\nget a\\r\\nquit\\r\\n" | timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/7392; cat >&3; cat <&3"; kill $p; wait'),
+        ('stress-ng --vm', 'stress-ng --vm 1 --vm-bytes 16M --vm-ops 300 --verify --quiet; echo $?'), ('stress-ng --fork', 'stress-ng --fork 1 --fork-ops 100 --quiet; echo $?'),
+        ('stress-ng --mmap', 'stress-ng --mmap 1 --mmap-bytes 8M --mmap-ops 20 --verify --quiet; echo $?'), ('stress-ng --brk', 'stress-ng --brk 1 --brk-ops 2000 --verify --quiet; echo $?'),
+        ('stress-ng --mremap', 'stress-ng --mremap 1 --mremap-bytes 8M --mremap-ops 50 --verify --quiet; echo $?'), ('stress-ng --madvise', 'stress-ng --madvise 1 --madvise-ops 20 --verify --quiet; echo $?'),
+        ('stress-ng --mincore', 'stress-ng --mincore 1 --mincore-ops 2000 --verify --quiet; echo $?'), ('stress-ng --msync', 'stress-ng --msync 1 --msync-bytes 4M --msync-ops 200 --verify --quiet; echo $?'),
+        ('stress-ng --mprotect', 'stress-ng --mprotect 1 --mprotect-ops 2000 --verify --quiet; echo $?'), ('stress-ng --stack', 'stress-ng --stack 1 --stack-ops 3 --verify --quiet; echo $?'),
+        ('stress-ng --sigsegv', 'stress-ng --sigsegv 1 --sigsegv-ops 500 --verify --quiet; echo $?'), ('stress-ng --bigheap', 'stress-ng --bigheap 1 --bigheap-bytes 64M --bigheap-ops 30 --verify --quiet; echo $?'),
+        ('stress-ng --shm', 'stress-ng --shm 1 --shm-bytes 4M --shm-ops 5 --verify --quiet; echo $?'), ('stress-ng --shm-sysv', 'stress-ng --shm-sysv 1 --shm-sysv-bytes 4M --shm-sysv-ops 5 --verify --quiet; echo $?'),
+        ('stress-ng --vfork', 'stress-ng --vfork 1 --vfork-ops 100 --quiet; echo $?'), ('stress-ng --mmapfork', 'stress-ng --mmapfork 1 --mmapfork-bytes 8M --mmapfork-ops 3 --quiet; echo $?'),
+    ]]
+    alias = {'lua': 'lua5.4', 'vim': 'vim.tiny', 'tar': 'tar'}
+    return [(n, c) for n, prog, c in r if shutil.which(alias.get(prog, prog))]
+
+
+class Matrix:
+    def __init__(self, build, engine, work):
+        self.softfault, self.engine, self.work = os.path.join(os.path.abspath(build), 'softfault'), engine, work
+        self.env = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'LC_ALL': 'C', 'HOME': work, 'TMPDIR': work, 'PYTHONHASHSEED': '0'}
+
+    def run(self, argv, timeout=120):
+        t0 = time.monotonic()
+        try:
+            p = subprocess.run(argv, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+            return (p.returncode, p.stdout), time.monotonic() - t0, p.stderr.decode(errors='replace')
+        except subprocess.TimeoutExpired:
+            subprocess.run(['pkill', '-9', 'softfault-um'])
+            return ('timeout', b''), time.monotonic() - t0, 'timeout'
+
+    def under(self, argv, bound):
+        out = os.path.join(self.work, 'stats.json')
+        opt = ['-m', str(bound)] if bound else []
+        got = self.run([self.softfault, 'run', '--engine', self.engine, '--stats=json', '-o', out, *opt, '--', *argv])
+        try:
+            with open(out) as f:
+                peak = json.load(f)['memory']['peak_resident_bytes']
+        except (OSError, ValueError, KeyError):
+            peak = 0
+        return (*got, peak)
+
+    def row(self, argv):
+        native, t_native, _ = self.run(argv)
+        full, t_full, err, peak = self.under(argv, 0)
+        r = {'equal': full == native, 'slow': t_full / t_native, 'err': err if full != native else '', 'peak': peak}
+        half, t_half, err2, _ = self.under(argv, max(peak // 2 & ~4095, 2 << 20))
+        r.update(equal_half=half == native, slow_half=t_half / t_native, err_half=err2 if half != native else '')
+        return r
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument('build')
+    ap.add_argument('--engine', default='uffd')
+    ap.add_argument('--only', default='')
+    ap.add_argument('--markdown', default='')
+    a = ap.parse_args()
+    work = tempfile.mkdtemp(prefix='sf-matrix.')
+    make_inputs(work)
+    m, table, bad = Matrix(a.build, a.engine, work), [], 0
+    only = [x for x in a.only.split(',') if x]
+    try:
+        for name, argv in rows():
+            if only and name not in only:
+                continue
+            r = m.row(argv)
+            bad += not (r['equal'] and r['equal_half'])
+            word = {True: 'equal', False: 'DIFFERS'}
+            table.append(f"| {name} | {word[r['equal']]} | {r['slow']:.1f} | {r['peak'] / 1048576:.1f} MiB | {word[r['equal_half']]} | {r['slow_half']:.1f} |")
+            print(table[-1], flush=True)
+            for e in (r['err'], r['err_half']):
+                if e:
+                    print('#   ' + '\n#   '.join(e.strip().splitlines()[-4:]), flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    print(f'# {len(table)} programs, {bad} differ')
+    if a.markdown:
+        with open(a.markdown, 'w') as f:
+            f.write('| program | no limit | time / native | peak | at half its peak | time / native |\n|---|---|---|---|---|---|\n' + '\n'.join(table) + '\n')
+    return 1 if bad else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
