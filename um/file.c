@@ -137,7 +137,7 @@ static bool in_memory_fs(int fd)
 static char *file_path(int fd)
 {
 	char link[40], buf[4096];
-	um_snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	um_snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", fd);
 	int64_t n = host_call3(__NR_readlink, HC_A(link), HC_A(buf), sizeof(buf));
 	if (n < 0)
 		n = 0;

@@ -112,7 +112,7 @@ static int64_t exec_packed(struct thread *t, const char *path, char **argv, char
 	um_snprintf(arg1, sizeof(arg1), "%d,%ld", um.shm->cfg.shm_fd, fd);
 	argv[0] = (char *)"softfault-um";
 	argv[1] = arg1;
-	int64_t r = host_call3(__NR_execve, HC_A("/proc/self/exe"), HC_A(argv), HC_A(envp));
+	int64_t r = host_call3(__NR_execve, HC_A("/proc/thread-self/exe"), HC_A(argv), HC_A(envp));
 	host_call1(__NR_close, fd);
 	return r;
 }
@@ -147,7 +147,7 @@ int64_t sys_execveat(struct thread *t)
 {
 	char path[4096 + 64];
 	int dirfd = (int)t->arg[0];
-	int len = um_snprintf(path, 64, "/proc/self/fd/%d", dirfd);
+	int len = um_snprintf(path, 64, "/proc/thread-self/fd/%d", dirfd);
 	int64_t n = strncpy_from_user(um.mm, &t->task, path + 64, t->arg[1], 4096);
 	if (t->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;

@@ -115,7 +115,7 @@ int64_t sys_pkey_free(struct thread *t) { return -EINVAL; }
 static int64_t pidfd_pid(int32_t fd)
 {
 	char path[40], text[512];
-	um_snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	um_snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", fd);
 	int64_t f = host_call4(__NR_openat, -100, HC_A(path), 02000000 /* O_CLOEXEC */, 0);
 	if (f < 0)
 		return -EBADF;

@@ -12,7 +12,10 @@
  * Whether the kernel or the program was interrupted is told by the instruction's address alone (row 3).
  *
  * SIGSEGV, SIGBUS and SIGSYS that somebody sends may come at any instruction of the kernel.  They are only noted there (virt_pending), and
- * virt_new makes the two places look again where a thread may go away with one unseen: the window and the way out. */
+ * virt_new makes the two places look again where a thread may go away with one unseen: the window and the way out.
+ *
+ * Known limit: the host keeps one pending signal of a number per thread, so one of these three that tgkill sends in the instant between a
+ * trap of ours and its delivery is merged with it (kill does not suffer: it queues with the process). */
 #include "um/um.h"
 #include "um/trap.h"
 #include "um/syscall.h"

@@ -90,6 +90,8 @@ static void exit_in_thread(void) { pthread_t t; pthread_create(&t, NULL, exit_fr
 static void *thread_ends(void *arg) { nap_ms(10); printf("thread outlives main\n"); return arg; }
 static void main_first(void) { pthread_t t; pthread_create(&t, NULL, thread_ends, NULL); pthread_exit(NULL); }
 static void main_first_raw(void) { pthread_t t; pthread_create(&t, NULL, thread_ends, NULL); syscall(SYS_exit, 4); }
+static void *thread_executes(void *arg) { nap_ms(10); execl("/bin/echo", "echo", "executed", (char *)0); perror("exec"); return arg; }
+static void main_first_exec(void) { pthread_t t; pthread_create(&t, NULL, thread_executes, NULL); pthread_exit(NULL); }
 static void *thread_dies(void *arg) { nap_ms(10); fault(); return arg; }
 static void main_first_fault(void) { pthread_t t; pthread_create(&t, NULL, thread_dies, NULL); syscall(SYS_exit, 4); }
 
@@ -99,6 +101,7 @@ static const struct { const char *name; void (*run)(void); } ways[] = {
 	W(fpe), W(trap), W(gp), W(handler_absent), W(stack_gone), W(no_restorer), W(alt_too_small), W(kill_term), W(kill_kill), W(kill_segv),
 	W(kill_bus), W(kill_sys), W(kill_rt), W(kill_segv_blocked), W(kill_segv_in_call), W(abort_), W(pipe_), W(stack_overflow), W(exit_code),
 	W(exit_others_blocked), W(exit_in_thread), W(main_first), W(main_first_raw), W(main_first_fault),
+	W(main_first_exec),
 };
 
 int main(int argc, char **argv)
