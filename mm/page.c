@@ -141,6 +141,8 @@ struct page *page_alloc_nowait(struct machine *mc)
 	} else {
 		SF_BUG_ON(mc->frames_touched + 1 >= mc->max_frames);
 		pg = frame_page(mc, (uint32_t)++mc->frames_touched);
+		if (!(mc->frames_touched & 1023))
+			machine_count_tables(mc);
 	}
 	*pg = (struct page){ .list = NO_LIST };
 	mc->used++;
@@ -225,6 +227,8 @@ void page_taint(struct mm *mm, struct page *pg)
 {
 	if (pg->flags & PG_SHARED)
 		return;
+	if (pg->slot && !(pg->flags & PG_WRITEBACK))
+		swap_habit(mm->mc, true);
 	page_forget_slot(mm, pg);
 	--*rss_of(mm, pg);
 	pg->flags &= (uint16_t)~(PG_FILE | PG_ZERO | PG_LAZYFREE);

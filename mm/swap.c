@@ -167,7 +167,10 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 	}
 	sm->used += run.n;
 	sm->hint = run.slot + run.n;
-	sm->high = MAX(sm->high, sm->hint);
+	if (sm->hint > sm->high) {
+		sm->high = sm->hint;
+		machine_count_tables(mc);
+	}
 	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, run.n, __ATOMIC_RELAXED));
 	*ret_slot = run.slot;
 	return run.n;
@@ -213,6 +216,13 @@ uint64_t swap_used(struct machine *mc)
 	return mc->swap ? mc->swap->used : 0;
 }
 
+uint64_t swap_map_bytes(struct machine *mc)
+{
+	const struct swap_map *sm = mc->swap;
+
+	return sm ? sm->high * (sizeof(*sm->sum) + sizeof(*sm->use)) + MAP_BYTES(sm->high) : 0;
+}
+
 bool swap_nearly_full(struct machine *mc)
 {
 	return mc->swap && mc->swap->used > (mc->swap->nr - 1) / 2;
@@ -244,6 +254,34 @@ void swap_warn(struct machine *mc, enum swap_trouble what)
 
 	if (mc->warn && !(__atomic_fetch_or(&mc->swap->warned, 1u << what, __ATOMIC_RELAXED) & 1u << what))
 		mc->warn(mc, msg[what]);
+}
+
+/* ---------------------------------------------------------------- habit
+ *
+ * A page that is read back keeps its slot, so that it can leave again without a write; the price is a fault more if it is
+ * written after all.  Which is the likelier is learnt from the pages themselves.  Once most are written, they come back
+ * writable and without slot, but for one in eight that go on being watched. */
+
+#define HABIT_MEMORY 512u
+#define HABIT_WATCH  8u
+
+void swap_habit(struct machine *mc, bool written)
+{
+	if (written)
+		mc->rewritten++;
+	else
+		mc->reread++;
+	if (mc->rewritten + mc->reread < HABIT_MEMORY)
+		return;
+	mc->rewritten /= 2;
+	mc->reread /= 2;
+}
+
+bool swap_expects_write(struct machine *mc, uint64_t pfn)
+{
+	bool watched = (pfn * 0x9e3779b97f4a7c15ull >> 40) % HABIT_WATCH == 0;
+
+	return !watched && mc->rewritten > HABIT_MEMORY / 16 && mc->rewritten > mc->reread;
 }
 
 /* ---------------------------------------------------------------- contents */

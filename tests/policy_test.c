@@ -387,11 +387,14 @@ static void pattern_useless_ahead(struct sim *s)
 struct result { double in_memory, soft, misses, cost; };
 
 /* Cost of a reference in microseconds when a soft fault takes 4 and a miss 25. */
-static struct result measure(const struct policy_ops *policy, const char *name, void (*pattern)(struct sim *))
+static struct result measure_costs(const struct policy_ops *policy, const char *name, void (*pattern)(struct sim *), uint32_t soft_ns,
+				   uint32_t major_ns)
 {
 	struct sim *s = sim_new(policy);
 	struct result r;
 
+	s->mc.policy_state.soft_ns = soft_ns;
+	s->mc.policy_state.major_ns = major_ns;
 	pattern(s);
 	sim_check(s);
 	r.in_memory = 100.0 * (double)(s->refs - s->misses) / (double)s->refs;
@@ -402,6 +405,11 @@ static struct result measure(const struct policy_ops *policy, const char *name, 
 		      r.in_memory, r.soft, r.misses, r.cost);
 	free(s);
 	return r;
+}
+
+static struct result measure(const struct policy_ops *policy, const char *name, void (*pattern)(struct sim *))
+{
+	return measure_costs(policy, name, pattern, 0, 0);
 }
 
 #define MEASURE(policy, pattern) measure(&policy_##policy, #pattern, pattern_##pattern)
@@ -691,6 +699,16 @@ static void lists_stay_whole_under_any_order_of_events(void **state)
 	}
 }
 
+/* Where reading back is cheap, few pages are hidden to find out which to keep; where it is dear, more. */
+static void soft_faults_keep_to_their_budget(void **state)
+{
+	struct result dear = measure_costs(&policy_twolist, "random, disk", pattern_random, 4000, 400000);
+	struct result cheap = measure_costs(&policy_twolist, "random, cached", pattern_random, 4000, 8000);
+
+	assert_true(cheap.soft < dear.soft);
+	assert_true(4 * cheap.soft < 8 * cheap.misses);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -712,6 +730,7 @@ int main(void)
 		cmocka_unit_test(twolist_forgets_a_stale_working_set),
 		cmocka_unit_test(interleaved_streams_use_what_was_read_ahead),
 		cmocka_unit_test(unused_read_ahead_goes_before_pages_in_use),
+		cmocka_unit_test(soft_faults_keep_to_their_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -345,6 +345,48 @@ static void unmapping_swapped_pages_frees_their_slots(void **state)
 	rig_close(&r);
 }
 
+static unsigned page_is(struct rig *r, vaddr_t addr, unsigned flag)
+{
+	mm_lock(r->mm);
+	struct page *pg = page_at(r->mm, PFN(addr));
+	unsigned is = pg ? pg->flags & flag : 0;
+
+	mm_unlock(r->mm);
+	return is;
+}
+
+/* Evict all, read each back and, if so told, write it; how many came back writable. */
+static unsigned writable_after_return(struct rig *r, uint64_t pages, bool write)
+{
+	unsigned n = 0;
+
+	evict_range(r, ROW, pages);
+	for (uint64_t i = 0; i < pages; i++) {
+		assert_stamp(r, AT(i), i);
+		n += page_is(r, AT(i), PG_WRITABLE) != 0;
+		if (write)
+			stamp(r, AT(i), i);
+	}
+	return n;
+}
+
+/* Pages that are written whenever they come back save a fault by coming back writable, and those that are not keep their slots. */
+static void pages_come_back_as_they_have_been_used(void **state)
+{
+	struct rig r;
+	const unsigned n = 64;
+
+	rig_open(&r, .fault_around = 1);
+	map_stamped(&r, n);
+	writable_after_return(&r, n, true);
+	assert_true(writable_after_return(&r, n, true) > n / 2);
+	for (unsigned i = 0; i < 40; i++)
+		writable_after_return(&r, n, false);
+	assert_int_equal(writable_after_return(&r, n, false), 0);
+	assert_all_stamped(&r, n);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +406,7 @@ int main(void)
 		cmocka_unit_test(any_failing_store_call_never_gives_wrong_data),
 		cmocka_unit_test(all_zero_page_needs_no_slot),
 		cmocka_unit_test(unmapping_swapped_pages_frees_their_slots),
+		cmocka_unit_test(pages_come_back_as_they_have_been_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
