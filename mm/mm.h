@@ -439,6 +439,17 @@ void machine_destroy(struct machine *mc);
 #define MACHINE_MIN_PAGES 64u
 void machine_check(struct machine *mc); /* areas_check, pages_check, swap map agree */
 
+/* ---------------------------------------------------------------- fork (mm/fork.c)
+ *
+ * Around the host's fork of this process, by a thread that has no user memory pinned.  begin: the lock is held by the caller throughout.  end: in the parent,
+ * failed if there is no child.  child: in the child instead of end, by the same thread under its new number; the lock is still held.
+ * shares_files: descriptors are the parent's too.  -errno: the child's memory cannot be used. */
+int mm_fork_begin(struct mm *mm);
+void mm_fork_end(struct mm *mm, bool failed);
+int mm_fork_child(struct mm *mm, bool shares_files);
+void kmem_fork_begin(struct machine *mc); /* nobody is inside the allocator until kmem_fork_end */
+void kmem_fork_end(struct machine *mc);
+
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);
 bool mm_is_locked(struct mm *mm); /* by this thread */

@@ -153,7 +153,7 @@ static void report_warning(struct machine *mc, const char *msg) { um_log("%s", m
 static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 {
 	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
-		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", um.pid, um.comm,
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
 	sf_count(&um.shm->stats.oom_kills, 1);
@@ -181,7 +181,8 @@ static void make_machine(void)
 	if (cfg->flags & UM_F_TRACE)
 		um.mc->trace = report_trace;
 	um.shm->stats.bound_pages = cfg->bound_pages;
-	um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
+	if (!um.again)
+		um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
 	set_limits(um.mm);
 }
 
@@ -283,27 +284,28 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	if (argc < 3)
 		um_fail(125, "softfault-um is started by softfault run, not by hand");
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
-	um.pid = (uint32_t)host_call0(__NR_getpid);
-	um.ppid = (uint32_t)host_call0(__NR_getppid);
+	um.first.pid = (uint32_t)host_call0(__NR_getpid);
+	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
 	map_shared((int)text_number(argv[1]));
 	um.verbose = um.shm->cfg.flags & UM_F_VERBOSE;
 	host_call3(__NR_mprotect, (uintptr_t)t + PAGE_SIZE, PAGE_SIZE, 0);
 	extable_sort(__start___ex_table, __stop___ex_table);
 	read_auxv(envp);
 	check_minimum();
-	bool again = read_exec_state(argv[1], &state);
+	um.again = read_exec_state(argv[1], &state);
 	um_signals_init(t);
-	if (again)
-		t->sigmask = state.sigmask;
+	if (um.again)
+		um_signals_inherit(t, &state);
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
 	um_arm_stack(t);
-	measure_trap();
-	if (again)
+	if (!um.again)
+		measure_trap();
+	else
 		um.mm->limits.stack = state.rlim_stack;
-	um_load_program(again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
-	if (!again) {
+	um_load_program(um.again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
+	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);
 	}

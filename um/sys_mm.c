@@ -162,8 +162,8 @@ int64_t sys_process_madvise(struct thread *t)
 		return call_end(&c, -EINVAL);
 	if (!rw_import(&rw, t->arg[1], t->arg[2]))
 		return call_end(&c, t->arg[2] > IOV_MOST ? -EINVAL : -EFAULT);
-	int64_t pid = fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_GROUP ? um.pid : pidfd_pid((int32_t)fd_arg(t->arg[0]));
-	if (pid != um.pid)
+	int64_t pid = fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_GROUP ? my_pid() : pidfd_pid((int32_t)fd_arg(t->arg[0]));
+	if (pid != my_pid())
 		return call_end(&c, pid < 0 ? pid : -EPERM);
 	if (!advice_for_process((int)t->arg[3]))
 		return call_end(&c, -EINVAL);

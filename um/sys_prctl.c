@@ -40,7 +40,7 @@ static int64_t set_name(struct thread *t)
 	if (n < 0)
 		return n;
 	name[n] = 0;
-	if (t->task.tid == um.pid)
+	if (t->task.tid == my_pid())
 		memcpy(um.comm, name, COMM_LEN);
 	return host_call2(__NR_prctl, PR_SET_NAME, HC_A(name));
 }
