@@ -179,6 +179,8 @@ void um_load_program(const char *path, char *const *argv, char *const *envp, str
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* The name that maps shows for it from now on, before it is mapped. */
+void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
 /* If path (already absolute or relative to dirfd as the program gave it) names one of our /proc views, a descriptor of a
  * memory file with its text (lowest free number, flags' O_CLOEXEC kept), else -ENOSYS. */
