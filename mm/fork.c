@@ -29,7 +29,7 @@ static uint64_t slot_inherited(struct mm *mm, pte_t e)
 	return pg->flags & PG_WRITEBACK ? 0 : pg->slot;
 }
 
-/* One more user for each slot, or (undo) one less. */
+/* One more user for each slot, or (undo) one less.  In a tree the child's entry goes as a whole when fork fails. */
 static void slots_dup(struct mm *mm, bool undo)
 {
 	uint64_t end = PFN(mm->task_size);
@@ -42,11 +42,94 @@ static void slots_dup(struct mm *mm, bool undo)
 		if (slot && undo)
 			swap_free(mm->mc, slot, 1);
 		else if (slot)
-			swap_dup(mm->mc, slot);
+			swap_dup_for(mm->mc, mm->mc->child, slot);
 	}
 }
 
+/* ---------------------------------------------------------------- room
+ *
+ * The child has every page that the parent has, and each counts twice.  If that is too much it does without those that can be had
+ * again without having been written (files, clean copies in the store, zeros); and if the others do not fit either, the parent gives up
+ * some first: the child inherits their slots. */
+
+static uint64_t dirty_pages(struct machine *mc)
+{
+	uint64_t n = 0;
+
+	for (unsigned l = 0; l < NR_LISTS; l++)
+		for (struct page *pg = list_tail(mc, l); pg; pg = list_prev(mc, pg))
+			n += !page_clean(pg);
+	return n;
+}
+
+static bool room_for_child(struct machine *mc)
+{
+	uint64_t extra = store_pages(mc);
+
+	mc->child_drops = false;
+	if (!mc->bound || tree_grant(mc, mc->child, mc->used + extra))
+		return true;
+	mc->child_drops = true;
+	return tree_grant(mc, mc->child, dirty_pages(mc) + extra);
+}
+
+static int make_room(struct mm *mm)
+{
+	struct machine *mc = mm->mc;
+
+	for (unsigned idle = 0; !room_for_child(mc);) {
+		frames_trim(mc, 0);
+		if (reclaim_own(mm)) {
+			idle = 0;
+			continue;
+		}
+		if (idle++ > 100)
+			return -ENOMEM;
+		mm_unlock(mm);
+		if (!tree_ask(mc, SF_IOBUF_PAGES))
+			mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 1000000);
+		mm_lock(mm);
+	}
+	return 0;
+}
+
+/* Memory tiers cannot be copied with a page half way in. */
+static bool tiers_busy(struct machine *mc)
+{
+	return mc->inflight && swap_in_memory(mc);
+}
+
+int mm_fork_room(struct mm *mm)
+{
+	struct machine *mc = mm->mc;
+	int err;
+
+	SF_MISUSE(!mm_is_locked(mm));
+	do {
+		while (tiers_busy(mc))
+			page_wait(mm);
+		if (!mc->tree)
+			return 0;
+		mc->child = tree_join(mc, mc->me->pid, TREE_BORN);
+		if (!mc->child)
+			return -EAGAIN;
+		err = make_room(mm);
+		if (err || tiers_busy(mc)) {
+			tree_reap(mc, mc->child);
+			mc->child = NULL;
+		}
+	} while (!err && !mc->child);
+	return err;
+}
+
 /* ---------------------------------------------------------------- the parent's side */
+
+void mm_fork_stores(struct mm *mm)
+{
+	for (struct store *s = mm->mc->store; s; s = s->below)
+		if (s->ops->share)
+			s->ops->share(s);
+}
 
 int mm_fork_begin(struct mm *mm)
 {
@@ -54,6 +137,7 @@ int mm_fork_begin(struct mm *mm)
 
 	SF_MISUSE(!mm_is_locked(mm));
 	slots_dup(mm, false);
+	mm_fork_stores(mm);
 	kmem_fork_begin(mm->mc);
 	if (port->ops->fork_begin)
 		port->ops->fork_begin(port);
@@ -67,8 +151,11 @@ void mm_fork_end(struct mm *mm, bool failed)
 	if (port->ops->fork_end)
 		port->ops->fork_end(port);
 	kmem_fork_end(mm->mc);
-	if (failed)
+	if (failed && mm->mc->child)
+		tree_reap(mm->mc, mm->mc->child);
+	else if (failed)
 		slots_dup(mm, true);
+	mm->mc->child = NULL;
 }
 
 /* ---------------------------------------------------------------- the child's side: pages */
@@ -169,7 +256,7 @@ static int adopt_ranges(struct mm *mm)
 	return 0;
 }
 
-static void reset_machine(struct mm *mm)
+static void reset_machine(struct mm *mm, uint32_t pid)
 {
 	struct machine *mc = mm->mc;
 
@@ -177,14 +264,21 @@ static void reset_machine(struct mm *mm)
 	mm->waiters = 0;
 	mc->inflight = mc->writeback = 0;
 	sf_count(&mc->stats->resident, mc->used);
+	if (!mc->tree)
+		return;
+	mc->me = mc->child;
+	mc->child = NULL;
+	WRITE_ONCE(mc->me->used, mc->used);
+	mc->me->pid = pid;
+	__atomic_store_n(&mc->me->state, TREE_LIVE, __ATOMIC_RELEASE);
 }
 
-int mm_fork_child(struct mm *mm, bool shares_files)
+int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 {
 	struct port *port = mm->mc->port;
 	int err = 0;
 
-	reset_machine(mm);
+	reset_machine(mm, pid);
 	if (port->ops->fork_end)
 		port->ops->fork_end(port);
 	kmem_fork_end(mm->mc);
@@ -195,5 +289,8 @@ int mm_fork_child(struct mm *mm, bool shares_files)
 	if (err)
 		return err;
 	child_pages(mm);
-	return child_areas(mm);
+	err = child_areas(mm);
+	if (!err && mm->mc->child_drops)
+		reclaim_clean(mm);
+	return err;
 }

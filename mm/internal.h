@@ -61,6 +61,10 @@ void page_apply_deferred(struct mm *mm, struct page *pg);
 /* ---------------------------------------------------------------- reclaim.c */
 
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped);
+/* One batch, whatever is free.  Frames freed; may let go of the lock. */
+unsigned reclaim_own(struct mm *mm);
+/* Drop every page that needs no write. */
+void reclaim_clean(struct mm *mm);
 /* Pages that the stores' memory takes from the bound. */
 uint64_t store_pages(struct machine *mc);
 /* Pages evicted together; small bounds have small batches. */

@@ -141,6 +141,11 @@ static int machine_tables(struct machine_box *box, const struct machine_config *
 	if (!mc->stats || !mc->iobufs[0])
 		return -ENOMEM;
 	mc->stats->bound_pages = mc->bound;
+	if (mc->tree) {
+		mc->me = tree_join(mc, cfg->pid, TREE_LIVE);
+		if (!mc->me)
+			return -EAGAIN;
+	}
 	err = frames_init(mc);
 	return err ? err : swap_init(mc, cfg->store, cfg->swap_slots);
 }
@@ -177,6 +182,8 @@ int machine_create(const struct machine_config *cfg, struct machine **ret)
 	box->mc.policy = cfg->policy ? cfg->policy : &policy_twolist;
 	box->mc.bound = cfg->bound_pages;
 	box->mc.fault_around = 16;
+	box->mc.tree = cfg->tree;
+	box->mc.tree_ops = cfg->tree_ops;
 	mm_init(&box->mm, &box->mc, cfg);
 	int err = machine_tables(box, cfg);
 

@@ -396,15 +396,80 @@ static void evict_scan(struct evict *ev)
 	}
 }
 
+unsigned reclaim_own(struct mm *mm)
+{
+	struct evict ev = { .mm = mm };
+
+	evict_one_batch(&ev);
+	if (!ev.freed)
+		evict_scan(&ev);
+	return ev.freed;
+}
+
+void reclaim_clean(struct mm *mm)
+{
+	struct machine *mc = mm->mc;
+
+	for (unsigned l = 0; l < NR_LISTS; l++) {
+		struct page *pg = list_tail(mc, l);
+
+		while (pg) {
+			struct evict ev = { .mm = mm };
+
+			for (; pg && ev.n < SF_IOBUF_PAGES; pg = list_prev(mc, pg))
+				if (page_evictable(pg) && page_clean(pg))
+					ev.pg[ev.n++] = pg;
+			drop_clean(&ev);
+		}
+	}
+}
+
+/* Others have more than their share, we have less: they had better give.  Lets go of the lock. */
+static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
+{
+	struct machine *mc = mm->mc;
+	uint64_t share = mc->tree ? mc->bound / MAX(READ_ONCE(mc->tree->live), 1) : 0;
+
+	if (!mc->tree || mc->used > share || asked > 3)
+		return false;
+	mm_unlock(mm);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES);
+
+	mm_lock(mm);
+	*dropped = true;
+	return any;
+}
+
+/* We have nothing left to give up ourselves.  Lets go of the lock. */
+static bool others_at_last(struct mm *mm, unsigned *asked, bool *dropped)
+{
+	struct machine *mc = mm->mc;
+
+	if (!mc->tree || ++*asked > 200)
+		return false;
+	mm_unlock(mm);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES);
+
+	if (!any) /* all have just said no: one of them may have finished something meanwhile */
+		mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 5000000);
+	mm_lock(mm);
+	*dropped = true;
+	return true;
+}
+
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped)
 {
 	struct machine *mc = mm->mc;
-	unsigned freed = 0, idle = 0;
+	unsigned freed = 0, idle = 0, asked = 0, begged = 0;
 
 	SF_MISUSE(!mm_is_locked(mm));
 	while (frames_free(mc) < want) {
 		struct evict ev = { .mm = mm, .tk = tk };
 
+		if (others_first(mm, asked, dropped)) {
+			asked++;
+			continue;
+		}
 		if (idle < 8)
 			evict_one_batch(&ev);
 		else
@@ -416,7 +481,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
-		} else if (idle++ >= 8) {
+		} else if (idle++ >= 8 && !others_at_last(mm, &begged, dropped)) {
 			break;
 		}
 	}

@@ -209,12 +209,18 @@ static void file_close(struct store *s)
 	port->ops->free(port, f, sizeof(*f));
 }
 
+static void file_share(struct store *s)
+{
+	WRITE_ONCE(file_of(s)->shared, true);
+}
+
 static const struct store_ops file_ops = {
 	.name = "file",
 	.write = file_write,
 	.read = file_read,
 	.discard = file_discard,
 	.memory = file_memory,
+	.share = file_share,
 	.close = file_close,
 };
 

@@ -25,6 +25,9 @@ struct store_ops {
 	void (*discard)(struct store *s, uint64_t slot, unsigned n);
 	/* Bytes of memory this tier (not the ones below) holds now; they count against the bound. */
 	uint64_t (*memory)(struct store *s);
+	/* Optional.  From now on other processes use slots of the same store: what was private bookkeeping of contents below memory is given up.  Called before
+	 * the first fork, with no slot in flight if a tier keeps pages in memory; such a tier is private to each process. */
+	void (*share)(struct store *s);
 	void (*close)(struct store *s);
 };
 

@@ -9,6 +9,7 @@
  * The host copies everything, ours included, as it stands at that instant; so the parent takes every lock of ours first, and the child finds
  * nothing half done.  Threads are not copied: what they had pinned, were reading or were writing is undone in the child's copy. */
 #include "um/clone.h"
+#include "um/tree.h"
 
 #define KNOWN (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS | \
 	       CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | \
@@ -17,9 +18,9 @@
 
 /* ---------------------------------------------------------------- fork */
 
+/* The mm lock is held already. */
 static void lock_all(struct thread *t)
 {
-	mm_lock(um.mm);
 	um_lock_threads();
 	while (__atomic_exchange_n(&t->sighand->lock, 1, __ATOMIC_ACQUIRE))
 		__builtin_ia32_pause();
@@ -55,9 +56,11 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 {
 	child_thread(t, a);
 	um_limits_forked();
-	int err = mm_fork_child(um.mm, a->flags & CLONE_FILES);
+	int err = mm_fork_child(um.mm, um.first.pid, a->flags & CLONE_FILES);
 	um_unlock_threads();
 	mm_unlock(um.mm);
+	if (!err)
+		um_tree_born(t);
 	if (!err)
 		err = um_arm_dispatch();
 	if (err) { /* the parent has been told that we exist: all that is left is to say why not for long */
@@ -71,8 +74,14 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 
 static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t *ret_pidfd)
 {
+	mm_lock(um.mm);
+	int64_t r = mm_fork_room(um.mm);
+	if (r) {
+		mm_unlock(um.mm);
+		return r;
+	}
 	lock_all(t);
-	int64_t r = mm_fork_begin(um.mm);
+	r = mm_fork_begin(um.mm);
 	if (!r) {
 		r = host_call5(__NR_clone, (a->flags & ~OURS) | a->exit_signal, 0, ret_pidfd, 0, a->tls);
 		if (!r)
@@ -119,6 +128,7 @@ static struct thread *sharer_make(struct thread *t, const struct clone_args *a)
 		c->ss_size = t->ss_size;
 		c->ss_flags = t->ss_flags;
 	}
+	p->threads = 1;
 	c->parent_settid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
 	return c;
 }
@@ -130,6 +140,9 @@ static int64_t share_memory(struct thread *t, const struct clone_args *a, int32_
 	struct thread *c = sharer_make(t, a);
 	if (!c)
 		return -ENOMEM;
+	mm_lock(um.mm);
+	mm_fork_stores(um.mm);
+	mm_unlock(um.mm);
 	c->exec_mem = a->flags & CLONE_VFORK ? &left : NULL;
 	int64_t r = um_host_clone((a->flags & ~OURS) | CLONE_CHILD_CLEARTID | a->exit_signal, (char *)c + KSTACK_SIZE - FRAME_ROOM,
 				  (uintptr_t)ret_pidfd, &c->host_alive, a->tls);

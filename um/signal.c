@@ -39,7 +39,7 @@ static void unlock_actions(void) { __atomic_store_n(&current()->sighand->lock, 0
 void um_memory_leaves(struct thread *t, bool leaves)
 {
 	uint64_t used = um.mc ? READ_ONCE(um.mc->used) : 0;
-	if (t->proc == &um.first)
+	if (t->proc == &um.first && um.mc && !um.mc->tree) /* a tree has entries for the dead */
 		__atomic_fetch_add(&um.shm->stats.resident, leaves ? -used : used, __ATOMIC_RELAXED);
 }
 

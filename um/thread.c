@@ -158,6 +158,8 @@ void um_thread_born(void)
 {
 	struct thread *t = current();
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
+	if (t->kernel_fn)
+		t->kernel_fn(t);
 	if (um_arm_stack(t) || um_arm_dispatch())
 		um_oops("a new thread cannot be armed", NULL);
 	if (!(t->clone_flags & CLONE_THREAD))
@@ -186,6 +188,20 @@ struct thread *um_child_make(struct thread *t, const struct clone_args *a, struc
 	return c;
 }
 
+struct thread *um_kernel_thread(struct thread *t, void (*fn)(struct thread *))
+{
+	struct thread *c = thread_alloc(t->proc, t->sighand);
+	if (!c)
+		return NULL;
+	c->kernel_fn = fn;
+	int64_t r = um_host_clone(THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID,
+				  (char *)c + KSTACK_SIZE - FRAME_ROOM, 0, &c->host_alive, 0);
+	if (r > 0)
+		return c;
+	um_child_unmake(c);
+	return NULL;
+}
+
 int64_t um_clone_thread(struct thread *t, const struct clone_args *a)
 {
 	vaddr_t ptid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
@@ -196,9 +212,12 @@ int64_t um_clone_thread(struct thread *t, const struct clone_args *a)
 	if (c) {
 		uint64_t flags = (a->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | CLONE_DETACHED)) |
 				 CLONE_CHILD_CLEARTID | (ptid ? CLONE_PARENT_SETTID : 0);
+		__atomic_fetch_add(&t->proc->threads, 1, __ATOMIC_RELAXED);
 		r = um_host_clone(flags, (char *)c + KSTACK_SIZE - FRAME_ROOM, ptid, &c->host_alive, a->tls);
-		if (r < 0)
+		if (r < 0) {
+			__atomic_fetch_sub(&t->proc->threads, 1, __ATOMIC_RELAXED);
 			um_child_unmake(c);
+		}
 	}
 	if (ptid)
 		unpin_user(um.mm, ptid, 4);
@@ -319,6 +338,10 @@ int64_t sys_exit(struct thread *t)
 	robust_exit(t);
 	clear_tid(t);
 	um_thread_gone(t);
+	if (t->task.tid == t->proc->pid)
+		t->proc->leader_status = (int32_t)t->arg[0];
+	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.has_helper && t->proc == &um.first)
+		um_exit_group(t->proc->leader_status); /* our own thread would stay */
 	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
 	for (;;)
 		host_call1(__NR_exit, (int)t->arg[0]);
@@ -356,7 +379,7 @@ void um_thread_first(struct thread *t)
 {
 	t->proc = &um.first;
 	t->sighand = &um.sighand;
-	um.first.refs = um.sighand.refs = 1;
+	um.first.refs = um.sighand.refs = um.first.threads = 1;
 	t->host_alive = 1;
 	t->all_next = thread_list;
 	thread_list = t;
@@ -379,8 +402,9 @@ void um_threads_forked(struct thread *t)
 	um.sighand = *h;
 	t->proc = &um.first;
 	t->sighand = &um.sighand;
-	um.first.refs = um.sighand.refs = 1;
+	um.first.refs = um.sighand.refs = um.first.threads = 1;
 	um.sighand.lock = 0;
+	um.has_helper = false;
 	um.dead_min_flt = um.dead_maj_flt = 0;
 }
 

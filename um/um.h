@@ -35,6 +35,8 @@ struct um_sigaction { vaddr_t handler; uint64_t flags; vaddr_t restorer; uint64_
 struct um_proc {
 	uint32_t pid, ppid;
 	uint32_t refs;            /* struct threads that name it */
+	uint32_t threads;         /* of the program, living */
+	int32_t leader_status;    /* what the first thread gave to exit */
 };
 /* Signal actions, shared as CLONE_SIGHAND says. */
 struct um_sighand {
@@ -61,6 +63,7 @@ struct thread {
 	uint32_t exiting;
 	uint64_t clone_flags;     /* of the clone that made it: what its first code must still do */
 	vaddr_t parent_settid;
+	void (*kernel_fn)(struct thread *t); /* a thread of ours: what it does, for ever */
 	struct um_exec_mem *exec_mem; /* a vfork child: where the parent looks for what execve left */
 	const struct syscall_desc *desc; /* current call */
 	long nr; uint64_t arg[6];
@@ -79,6 +82,7 @@ struct um_process {
 	uint32_t thread_lock;
 	bool verbose;
 	bool again;               /* execve brought us here */
+	bool has_helper;          /* a thread of ours beside the program's (um/tree.c) */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
