@@ -144,18 +144,24 @@ int mm_fork_begin(struct mm *mm)
 	return 0;
 }
 
-void mm_fork_end(struct mm *mm, bool failed)
+void mm_fork_end(struct mm *mm, uint32_t child_pid)
 {
 	struct port *port = mm->mc->port;
+	struct machine *mc = mm->mc;
 
 	if (port->ops->fork_end)
 		port->ops->fork_end(port);
-	kmem_fork_end(mm->mc);
-	if (failed && mm->mc->child)
-		tree_reap(mm->mc, mm->mc->child);
-	else if (failed)
+	kmem_fork_end(mc);
+	if (mc->child && child_pid) {
+		uint32_t promised = mc->me->pid;
+
+		__atomic_compare_exchange_n(&mc->child->pid, &promised, child_pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	} else if (mc->child) {
+		tree_reap(mc, mc->child);
+	} else if (!child_pid) {
 		slots_dup(mm, true);
-	mm->mc->child = NULL;
+	}
+	mc->child = NULL;
 }
 
 /* ---------------------------------------------------------------- the child's side: pages */

@@ -61,6 +61,11 @@ void page_apply_deferred(struct mm *mm, struct page *pg);
 /* ---------------------------------------------------------------- reclaim.c */
 
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped);
+/* The frames that each of the tree's processes would have if all had the same. */
+static inline uint64_t tree_share(const struct machine *mc)
+{
+	return mc->tree ? mc->bound / MAX(READ_ONCE(mc->tree->live), 1) : mc->bound;
+}
 /* One batch, whatever is free.  Frames freed; may let go of the lock. */
 unsigned reclaim_own(struct mm *mm);
 /* Drop every page that needs no write. */

@@ -453,14 +453,14 @@ void machine_check(struct machine *mc); /* areas_check, pages_check, swap map ag
 /* ---------------------------------------------------------------- fork (mm/fork.c)
  *
  * Around the host's fork of this process, by a thread that has no user memory pinned.  begin: the lock is held by the caller throughout.  end: in the parent,
- * failed if there is no child.  child: in the child instead of end, by the same thread under its new number; the lock is still held.
+ * child_pid 0 if there is none.  child: in the child instead of end, by the same thread under its new number; the lock is still held.
  * shares_files: descriptors are the parent's too.  -errno: the child's memory cannot be used. */
 /* Room for the child's pages under the bound of the tree, and its place there; lets go of the lock meanwhile.  -EAGAIN, -ENOMEM.  begin follows without
  * letting go of the lock again. */
 int mm_fork_room(struct mm *mm);
 int mm_fork_begin(struct mm *mm);
 void mm_fork_stores(struct mm *mm); /* another process will use the stores, with memory of its own or not.  Locked: mm. */
-void mm_fork_end(struct mm *mm, bool failed);
+void mm_fork_end(struct mm *mm, uint32_t child_pid);
 int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files);
 void kmem_fork_begin(struct machine *mc); /* nobody is inside the allocator until kmem_fork_end */
 void kmem_fork_end(struct machine *mc);

@@ -114,7 +114,7 @@ struct page *list_prev(struct machine *mc, struct page *pg)
 /* Frames that members of a tree get, keep unused, and give back together. */
 static uint64_t grant_batch(struct machine *mc)
 {
-	return MAX(2, MIN(32, mc->bound / 128));
+	return MAX(1, MIN(32, tree_share(mc) / 32));
 }
 
 /* What a machine in a tree needs of its grant. */
@@ -217,7 +217,7 @@ void page_free(struct machine *mc, struct page *pg)
 	if (!mc->me)
 		return;
 	WRITE_ONCE(mc->me->used, mc->used);
-	if (mc->bound && mc->me->granted > mc->used + 3 * grant_batch(mc))
+	if (mc->bound && mc->me->granted > mc->used + store_pages(mc) + 2 * grant_batch(mc))
 		frames_trim(mc, grant_batch(mc));
 }
 

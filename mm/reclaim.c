@@ -44,7 +44,7 @@ uint64_t store_pages(struct machine *mc)
 
 unsigned evict_batch(struct machine *mc)
 {
-	uint64_t n = mc->bound ? mc->bound / 8 : SF_IOBUF_PAGES;
+	uint64_t n = mc->bound ? tree_share(mc) / 8 : SF_IOBUF_PAGES;
 
 	return (unsigned)MAX(1, MIN(n, SF_IOBUF_PAGES));
 }
@@ -53,11 +53,12 @@ static void count_store(struct machine *mc)
 {
 	uint64_t bytes = store_pages(mc) << PAGE_SHIFT;
 
-	if (bytes)
+	if (bytes > 16 * PAGE_SIZE + swap_used(mc) * (PAGE_SIZE / 64)) /* more than a table of what lies elsewhere */
 		swap_seen_in_memory(mc);
 	WRITE_ONCE(mc->stats->store_bytes, bytes);
 	sf_peak(&mc->stats->peak_store_bytes, bytes);
-	sf_peak(&mc->stats->peak_resident, mc->stats->resident + (bytes >> PAGE_SHIFT));
+	if (!mc->tree || !mc->bound)
+		sf_peak(&mc->stats->peak_resident, mc->stats->resident + (bytes >> PAGE_SHIFT));
 }
 
 /* ---------------------------------------------------------------- dropping what is clean */
@@ -428,9 +429,7 @@ void reclaim_clean(struct mm *mm)
 static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 {
 	struct machine *mc = mm->mc;
-	uint64_t share = mc->tree ? mc->bound / MAX(READ_ONCE(mc->tree->live), 1) : 0;
-
-	if (!mc->tree || mc->used > share || asked > 3)
+	if (!mc->tree || mc->used > tree_share(mc) || asked > 3)
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES);
@@ -440,12 +439,17 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 	return any;
 }
 
-/* We have nothing left to give up ourselves.  Lets go of the lock. */
-static bool others_at_last(struct mm *mm, unsigned *asked, bool *dropped)
+struct begging { unsigned vain; uint32_t given; };
+
+/* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
+static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 {
 	struct machine *mc = mm->mc;
+	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;
 
-	if (!mc->tree || ++*asked > 200)
+	if (given != b->given)
+		*b = (struct begging){ 0, given };
+	if (!mc->tree || ++b->vain > 200)
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES);
@@ -460,7 +464,8 @@ static bool others_at_last(struct mm *mm, unsigned *asked, bool *dropped)
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped)
 {
 	struct machine *mc = mm->mc;
-	unsigned freed = 0, idle = 0, asked = 0, begged = 0;
+	unsigned freed = 0, idle = 0, asked = 0;
+	struct begging begging = { 0, 0 };
 
 	SF_MISUSE(!mm_is_locked(mm));
 	while (frames_free(mc) < want) {
@@ -481,7 +486,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
-		} else if (idle++ >= 8 && !others_at_last(mm, &begged, dropped)) {
+		} else if (idle++ >= 8 && !others_at_last(mm, &begging, dropped)) {
 			break;
 		}
 	}

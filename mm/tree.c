@@ -10,7 +10,7 @@
 #include "mm/internal.h"
 
 #define WORD_BITS 64u
-#define BORN_NS 5000000000ull  /* a promised member whose parent is gone is given so long to show up */
+#define BORN_NS 20000000ull    /* a new member whose life nobody stands for yet is looked at more closely after so long */
 #define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
 #define ASK_NS 2000000ull
 
@@ -78,6 +78,7 @@ void tree_give(struct machine *mc, struct tree_member *m, uint64_t n)
 		return;
 	__atomic_fetch_sub(&m->granted, n, __ATOMIC_RELEASE);
 	__atomic_fetch_sub(&t->granted, n, __ATOMIC_ACQ_REL);
+	__atomic_fetch_add(&t->given, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&t->freed, 1, __ATOMIC_RELEASE);
 	if (READ_ONCE(t->waiting))
 		mc->tree_ops->wake(&t->freed, INT32_MAX);
@@ -141,9 +142,11 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 {
 	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
 
-	if (state == TREE_LIVE)
-		return READ_ONCE(m->life) & TREE_DEAD;
-	return state == TREE_BORN && now - m->born > BORN_NS && !mc->tree_ops->alive(READ_ONCE(m->pid));
+	uint32_t life = READ_ONCE(m->life);
+
+	if (state != TREE_LIVE && state != TREE_BORN)
+		return false;
+	return life & TREE_DEAD || (!life && now - m->born > BORN_NS && !mc->tree_ops->alive(READ_ONCE(m->pid)));
 }
 
 void tree_reap(struct machine *mc, struct tree_member *m)

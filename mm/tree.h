@@ -40,6 +40,7 @@ struct sf_tree {
 	uint64_t slots_used, slots_high, slots_hint; /* see swap.c */
 	uint32_t freed;     /* bumped when frames come back; those in need sleep on it */
 	uint32_t waiting;   /* how many do */
+	uint32_t given;     /* times that frames came back */
 	uint32_t top;       /* members from here on were never used */
 	uint32_t live;      /* about how many there are */
 	uint32_t oom;       /* pid of the member that is choosing a victim */

@@ -196,6 +196,8 @@ static uint64_t file_memory(struct store *s)
 {
 	struct file_store *f = file_of(s);
 
+	if (READ_ONCE(f->shared))
+		return 0;
 	return PAGE_ALIGN(sizeof(*f)) + PAGE_ALIGN((READ_ONCE(f->used_slots) + 7) / 8);
 }
 

@@ -16,6 +16,9 @@
 	       CLONE_CHILD_SETTID | 0x7e000000ull /* CLONE_NEW* */ | CLONE_IO | CLONE_CLEAR_SIGHAND)
 #define OURS (CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_CLEAR_SIGHAND) /* done by us, not by the host */
 
+#define PR_SET_PDEATHSIG 1
+#define PR_GET_PDEATHSIG 2
+
 /* ---------------------------------------------------------------- fork */
 
 /* The mm lock is held already. */
@@ -36,7 +39,6 @@ static void unlock_all(struct thread *t)
 /* The thread itself in its new process.  Pending signals stay with the parent. */
 static void child_thread(struct thread *t, const struct clone_args *a)
 {
-	t->task.tid = (uint32_t)host_call0(__NR_gettid);
 	t->task.min_flt = t->task.maj_flt = 0;
 	t->has_taken = false;
 	t->virt_pending = 0;
@@ -54,6 +56,8 @@ static void child_thread(struct thread *t, const struct clone_args *a)
 
 static int64_t child_side(struct thread *t, const struct clone_args *a)
 {
+	t->task.tid = (uint32_t)host_call0(__NR_gettid);
+	um_tree_forked(t);
 	child_thread(t, a);
 	um_limits_forked();
 	int err = mm_fork_child(um.mm, um.first.pid, a->flags & CLONE_FILES);
@@ -86,7 +90,7 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 		r = host_call5(__NR_clone, (a->flags & ~OURS) | a->exit_signal, 0, ret_pidfd, 0, a->tls);
 		if (!r)
 			return child_side(t, a);
-		mm_fork_end(um.mm, r < 0);
+		mm_fork_end(um.mm, r < 0 ? 0 : (uint32_t)r);
 	}
 	unlock_all(t);
 	return r;
@@ -94,10 +98,27 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 
 /* ---------------------------------------------------------------- shared memory */
 
+/* A parent that is killed while its vfork child runs may leave the memory in any condition, locked for ever: the child goes with it.  Until it has memory
+ * of its own; the signal of the program's own choice comes first. */
+void um_bind_to_parent(struct thread *t, bool on)
+{
+	int32_t now = 0;
+	if (!(t->clone_flags & CLONE_VFORK) || t->proc == &um.first)
+		return;
+	host_call2(__NR_prctl, PR_GET_PDEATHSIG, HC_A(&now));
+	if (now != (on ? 0 : SIGKILL))
+		return;
+	host_call2(__NR_prctl, PR_SET_PDEATHSIG, on ? SIGKILL : 0);
+	if (on && (uint32_t)host_call0(__NR_getppid) != t->proc->ppid)
+		um_exit_group(128 + SIGKILL);
+}
+
 void um_process_born(struct thread *t)
 {
 	t->proc->pid = (uint32_t)host_call0(__NR_getpid);
 	t->proc->ppid = (uint32_t)host_call0(__NR_getppid);
+	if (t->clone_flags & CLONE_VFORK)
+		um_bind_to_parent(t, true);
 	if (t->clone_flags & CLONE_CLEAR_SIGHAND)
 		um_clear_handlers(t);
 	if (t->parent_settid)

@@ -116,7 +116,9 @@ static int64_t exec_packed(struct thread *t, const char *path, char **argv, char
 	argv[0] = (char *)"softfault-um";
 	argv[1] = arg1;
 	um_memory_leaves(t, true);
+	um_bind_to_parent(t, false);
 	int64_t r = host_call3(__NR_execve, HC_A("/proc/self/exe"), HC_A(argv), HC_A(envp));
+	um_bind_to_parent(t, true);
 	um_memory_leaves(t, false);
 	host_call1(__NR_close, fd);
 	return r;

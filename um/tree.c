@@ -19,9 +19,18 @@ struct robust { uint64_t list, offset, pending, node; };
 
 /* ---------------------------------------------------------------- what the core asks of us */
 
+/* Zombies are dead. */
 static bool process_alive(uint32_t pid)
 {
-	return host_call2(__NR_kill, pid, 0) != -ESRCH;
+	struct { int32_t fd; int16_t events, revents; } p = { .events = 1 /* POLLIN */ };
+	int64_t fd = host_call2(__NR_pidfd_open, pid, 0);
+	const uint64_t now[2] = { 0, 0 };
+	if (fd < 0)
+		return fd != -ESRCH && fd != -EINVAL;
+	p.fd = (int32_t)fd;
+	int64_t r = host_call5(__NR_ppoll, HC_A(&p), 1, HC_A(now), 0, 8);
+	host_call1(__NR_close, fd);
+	return r <= 0;
 }
 
 static void shared_wait(uint32_t *word, uint32_t val, uint64_t ns)
@@ -77,12 +86,11 @@ void um_tree_config(struct machine_config *mcfg)
 /* ---------------------------------------------------------------- the helper */
 
 /* The calling thread is the one whose end marks the process's entry. */
-static void stand_for_life(struct thread *t)
+static void stand_for_life(struct thread *t, struct tree_member *me)
 {
 	static struct robust lists[2]; /* one is in use while the other is set up */
 	static unsigned next;
 	struct robust *r = &lists[next++ % 2];
-	struct tree_member *me = um.mc->me;
 	r->list = HC_A(&r->node);
 	r->node = HC_A(&r->list);
 	r->offset = HC_A(&me->life) - HC_A(&r->node);
@@ -96,7 +104,7 @@ static void helper(struct thread *t)
 	const uint64_t all = ~0ull;
 	struct tree_member *me = um.mc->me;
 	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&all), 0, 8);
-	stand_for_life(t);
+	stand_for_life(t, me);
 	for (;;) {
 		uint32_t seen = __atomic_load_n(&me->wake, __ATOMIC_ACQUIRE);
 		tree_answer(um.mm);
@@ -105,12 +113,19 @@ static void helper(struct thread *t)
 	}
 }
 
+void um_tree_forked(struct thread *t)
+{
+	if (um.mc->child)
+		stand_for_life(t, um.mc->child);
+}
+
 /* A process that cannot have a helper lives without: its own thread stands for it. */
 void um_tree_born(struct thread *t)
 {
 	if (!um.mc->tree)
 		return;
-	stand_for_life(t);
+	if (um.again || t->task.tid == um.mc->tree->root)
+		stand_for_life(t, um.mc->me);
 	struct thread *c = um_kernel_thread(t, helper);
 	um.has_helper = c != NULL;
 }

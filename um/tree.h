@@ -9,6 +9,8 @@
 
 /* Map the tree (the first image makes it) and fill in the machine's share of it; nothing if there is neither bound nor swap. */
 void um_tree_config(struct machine_config *mcfg);
+/* The first words of a forked child, before anything else can happen to it. */
+void um_tree_forked(struct thread *t);
 /* The process runs from now on: its entry lives and dies with it. */
 void um_tree_born(struct thread *t);
 /* Nothing left to evict anywhere.  True: somebody else has been killed or has made room, try again; false: we are the victim. */

@@ -152,6 +152,8 @@ void um_limits_forked(void); /* fd.c: nobody else holds its lock */
 void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
 /* A synchronous signal for the program, from its context t->uc: build a handler frame or die as Linux would. */
 void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
+/* A vfork child and its parent's death (um/fork.c). */
+void um_bind_to_parent(struct thread *t, bool on);
 /* The process is about to give up its memory (or, leaves false, could not): its pages no longer count.  Nothing for one that shares memory. */
 void um_memory_leaves(struct thread *t, bool leaves);
 /* End the process as if by signo with its default action; does not return. */
