@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,7 +63,7 @@ static void pass_fd(struct um_shared *shm, int32_t *fd)
 	*fd = n;
 }
 
-__attribute__((noreturn)) static void child_exec(const char *kernel, char **argv, struct um_shared *shm, const struct before *old)
+__attribute__((noreturn)) static void child_exec(const char *kernel, char **argv, struct um_shared *shm, const struct before *old, pid_t parent)
 {
 	char number[16];
 
@@ -73,6 +74,10 @@ __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv
 	argv[0] = (char *)"softfault-um";
 	argv[1] = number;
 	limit_host_stack();
+	/* if the command is killed outright, nobody is left to look after the program or to tell how it ended */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_OURS);
 	sigaction(SIGCHLD, &old->chld, NULL);
 	sigprocmask(SIG_SETMASK, &old->mask, NULL);
 	execv(kernel, argv);
@@ -151,8 +156,8 @@ int child_run(const char *kernel, char **argv, struct um_shared *shm, struct chi
 {
 	const struct sigaction dfl = { .sa_handler = SIG_DFL };
 	struct before old;
+	pid_t pid, parent = getpid();
 	sigset_t all;
-	pid_t pid;
 
 	fflush(NULL);
 	sigfillset(&all);
@@ -165,7 +170,7 @@ int child_run(const char *kernel, char **argv, struct um_shared *shm, struct chi
 		return err;
 	}
 	if (!pid)
-		child_exec(kernel, argv, shm, &old);
+		child_exec(kernel, argv, shm, &old, parent);
 	wait_for(pid, ret);
 	take_signals_back(&old);
 	return 0;

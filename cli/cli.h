@@ -66,6 +66,11 @@ void swap_close(struct swap_file *f);
 /* Directory for an unnamed swap file. */
 const char *swap_directory(void);
 
+/* ---------------------------------------------------------------- inject.c */
+
+/* "swap-read:flip:every=50,host-call:fail:k=7" (NULL: nothing).  Dies on nonsense. */
+void inject_parse(const char *text, struct um_inject *ret);
+
 /* ---------------------------------------------------------------- child.c */
 
 struct child_end {

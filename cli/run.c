@@ -36,6 +36,7 @@ struct run_options {
 	const char *output, *trace;
 	bool verbose, no_sud;
 	unsigned fault_around;
+	struct um_inject inject;
 	char **argv;          /* program and arguments */
 };
 
@@ -187,6 +188,7 @@ static void parse_options(int argc, char **argv, struct run_options *o)
 		cli_die(EXIT_OURS, "no program given (see softfault run --help)");
 	if (o->swap.size && o->swap.size < 16 * PAGE_SIZE)
 		cli_die(EXIT_OURS, "--swap-size: the minimum is %luK", 16 * PAGE_SIZE / 1024);
+	inject_parse(getenv("SOFTFAULT_INJECT"), &o->inject);
 	o->argv = argv + optind;
 }
 
@@ -319,6 +321,7 @@ static void fill_config(const struct run_options *o, const struct run_files *f, 
 	cfg->rlim_stack_cur = stack.rlim_cur;
 	cfg->rlim_stack_max = stack.rlim_max;
 	cfg->fault_around = o->fault_around;
+	cfg->inject = o->inject;
 }
 
 static void open_files(const struct run_options *o, struct run_files *f)
@@ -410,6 +413,8 @@ static int finish(const struct run_options *o, struct run_files *f, const struct
 			status = status ? status : EXIT_OURS;
 		}
 	}
+	if (o->verbose && f->shm->cfg.inject.armed)
+		cli_error("%llu host calls were made", (unsigned long long)f->shm->host_calls);
 	swap_close(&f->swap);
 	if (ran && o->stats != STATS_NONE)
 		status = write_report(o, f, end, kernel, status);

@@ -92,7 +92,7 @@ static void print_memory(const struct report *r, FILE *out)
 	else
 		fputs(" (no bound)", out);
 	fprintf(out, ", peak swapped %s", size_text(&c, s->peak_swapped * PAGE_SIZE));
-	if (s->peak_store_bytes)
+	if (r->shm->cfg.flags & UM_F_ZRAM)
 		fprintf(out, ", compressed %s", size_text(&d, s->peak_store_bytes));
 	fputs("\n", out);
 	if (s->oom_kills || s->swap_errors || s->checksum_errors)

@@ -235,7 +235,7 @@ static bool slot_follows(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 }
 
 /* What was there is lost.  The entry says so for ever. */
-static unsigned swap_poison(struct fault_ctx *fc, struct io_run *run)
+static unsigned swap_poison(struct fault_ctx *fc, struct io_run *run, int err)
 {
 	struct page *pg = run->pg[run->at];
 
@@ -244,7 +244,7 @@ static unsigned swap_poison(struct fault_ctx *fc, struct io_run *run)
 	page_clear_busy(fc->mm, pg);
 	page_free(fc->mm->mc, pg);
 	pte_set(fc->mm, fc->pfn, PTE_POISON);
-	swap_warn(fc->mm->mc, SWAP_READ_ERROR);
+	swap_warn(fc->mm->mc, err == -EBADMSG ? SWAP_BAD_SUM : SWAP_READ_ERROR);
 	return VM_FAULT_SIGBUS;
 }
 
@@ -278,7 +278,7 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 	if (alone)
 		run_alone(fc, &run);
 	if (err) {
-		res = swap_poison(fc, &run);
+		res = swap_poison(fc, &run, err);
 	} else if (!same) {
 		run_undo(fc, &run, 0, run.n);
 		res = VM_FAULT_RETRY;

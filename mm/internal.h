@@ -86,7 +86,7 @@ bool swap_nearly_full(struct machine *mc); /* clean copies of resident pages are
 bool swap_full(struct machine *mc);        /* or there is none */
 bool swap_in_memory(struct machine *mc);   /* a tier keeps pages in memory: writing takes from the bound */
 void swap_seen_in_memory(struct machine *mc);
-enum swap_trouble { SWAP_FULL, SWAP_WRITE_ERROR, SWAP_READ_ERROR };
+enum swap_trouble { SWAP_FULL, SWAP_WRITE_ERROR, SWAP_READ_ERROR, SWAP_BAD_SUM };
 void swap_warn(struct machine *mc, enum swap_trouble what); /* each once; any context */
 
 /* ---------------------------------------------------------------- fault.c */

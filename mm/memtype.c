@@ -188,6 +188,13 @@ static unsigned file_pages(struct file_read r, char *buf)
 	return (unsigned)(end >> PAGE_SHIFT);
 }
 
+/* Told once; beyond the end of file is no trouble of ours. */
+static void file_warn(struct machine *mc)
+{
+	if (mc->warn && !__atomic_exchange_n(&mc->file_warned, 1, __ATOMIC_RELAXED))
+		mc->warn(mc, "cannot read a page of a mapped file, I/O error (SIGBUS)");
+}
+
 /* Make visible what was read. */
 static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_read r, char *buf)
 {
@@ -195,6 +202,8 @@ static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_
 
 	if (good <= run->at) {
 		run_undo(fc, run, 0, run->n);
+		if (r.got < 0)
+			file_warn(fc->mm->mc);
 		return VM_FAULT_SIGBUS;
 	}
 	run_undo(fc, run, good, run->n);
@@ -274,23 +283,24 @@ static unsigned shared_absent(struct fault_ctx *fc, uint64_t end)
 	return VM_FAULT_MINOR;
 }
 
-/* Hidden, or visible with fewer rights than the area has now. */
+/* Hidden, or visible with fewer rights than the area has now: a pinned page keeps those that it had (protect_deferred). */
 static unsigned shared_present(struct fault_ctx *fc, struct page *pg)
 {
 	struct machine *mc = fc->mm->mc;
 	struct port *port = mc->port;
-	bool writable = fc->area->flags & VM_WRITE;
 	bool hidden = pg->flags & PG_HIDDEN;
+	bool lacks = fc->write ? !(pg->flags & PG_WRITABLE) : fc->error_code & PF_INSTR && pg->flags & PG_DEFERRED;
+	unsigned prot = area_prot(fc->area, true) | (pg->flags & PG_WRITABLE ? PT_W : 0);
 
-	if (!hidden && !(fc->write && !(pg->flags & PG_WRITABLE)))
+	if (!hidden && !lacks)
 		return VM_FAULT_NOPAGE;
-	if (port->ops->show_shared(port, PVA(fc->pfn), 1, area_prot(fc->area, true)))
+	if (port->ops->show_shared(port, PVA(fc->pfn), 1, prot))
 		return fault_port_error(fc);
 	if (!hidden) {
-		pg->flags |= PG_WRITABLE;
+		pg->flags |= fc->write ? PG_WRITABLE : 0;
 		return VM_FAULT_MINOR;
 	}
-	page_shown(fc->mm, pg, writable);
+	page_shown(fc->mm, pg, fc->area->flags & VM_WRITE);
 	pg->flags = (uint16_t)((pg->flags & ~PG_AHEAD) | PG_REFERENCED);
 	mc->policy->touch(mc, pg);
 	return VM_FAULT_SOFT;

@@ -258,7 +258,7 @@ void swap_dup_for(struct machine *mc, struct tree_member *m, uint64_t slot); /* 
 void swap_put_dead(struct machine *mc, uint64_t slot); /* a member that held it died; any context */
 void swap_free(struct machine *mc, uint64_t slot, unsigned n); /* discards in the store what reaches zero */
 void swap_set_sum(struct machine *mc, uint64_t slot, const void *page);
-/* Read n slots, verify each.  -EIO on I/O error or bad checksum.  No lock held. */
+/* Read n slots, verify each.  -EIO on I/O error, -EBADMSG on a wrong checksum.  No lock held. */
 int swap_read(struct machine *mc, uint64_t slot, unsigned n, void *buf);
 int swap_write(struct machine *mc, uint64_t slot, unsigned n, const void *buf); /* sums and writes; no lock held */
 uint64_t swap_used(struct machine *mc);
@@ -402,6 +402,9 @@ struct mm {
 	struct fault_stream streams[NR_STREAMS]; uint32_t stream_last, stream_victim;
 };
 
+/* What a policy keeps for itself; zeroed at the start. */
+struct policy_state { uint32_t share; uint64_t touches, fills; };
+
 struct machine {
 	struct port *port;
 	const struct policy_ops *policy;
@@ -416,6 +419,7 @@ struct machine {
 	uint64_t pinned, mlocked; /* frames */
 	struct page *frames; uint64_t max_frames; uint32_t free_head; uint64_t frames_touched;
 	struct page_list lists[NR_LISTS];
+	struct policy_state policy_state;
 	uint64_t hidden;          /* frames that are PG_HIDDEN */
 	uint64_t inflight, writeback; /* pages with I/O under way: all, and those being written (even if disowned meanwhile) */
 	struct swap_map *swap; struct store *store;
@@ -430,6 +434,7 @@ struct machine {
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
 	/* Something to tell the user, one line without newline (swap full, checksum error …). May be NULL. */
 	void (*warn)(struct machine *mc, const char *msg); void *warn_arg;
+	uint32_t file_warned;     /* that a file's page cannot be read has been told */
 };
 
 struct machine_config {

@@ -254,7 +254,7 @@ static unsigned slot_run(const struct evict *ev, unsigned from)
 	return n;
 }
 
-/* One run of slots; if the store refuses it, page by page until it refuses one.  Not locked. */
+/* One run of slots; if the store refuses it, page by page, until it is full: one bad slot keeps one page back, not its neighbours.  Not locked. */
 static void write_run(struct evict *ev, unsigned from, unsigned n, const char *buf)
 {
 	struct machine *mc = ev->mm->mc;
@@ -264,12 +264,12 @@ static void write_run(struct evict *ev, unsigned from, unsigned n, const char *b
 	for (unsigned i = from; i < from + n; i++) {
 		if (single)
 			err = swap_write(mc, ev->slot[i], 1, buf + i * PAGE_SIZE);
-		if (err)
+		if (err == -ENOSPC)
 			single = false;
+		if (err)
+			swap_warn(mc, err == -ENOSPC ? SWAP_FULL : SWAP_WRITE_ERROR);
 		ev->err[i] = err;
 	}
-	if (err)
-		swap_warn(mc, SWAP_WRITE_ERROR);
 }
 
 /* The page is still ours to finish: nobody has freed it or made it writable. */

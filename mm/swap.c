@@ -305,8 +305,9 @@ void swap_warn(struct machine *mc, enum swap_trouble what)
 {
 	static const char *const msg[] = {
 		[SWAP_FULL] = "swap is full",
-		[SWAP_WRITE_ERROR] = "cannot write to swap: pages stay in memory",
-		[SWAP_READ_ERROR] = "cannot read a page back from swap: its contents are lost (SIGBUS)",
+		[SWAP_WRITE_ERROR] = "cannot write to swap, I/O error: pages stay in memory",
+		[SWAP_READ_ERROR] = "cannot read a page back from swap, I/O error: its contents are lost (SIGBUS)",
+		[SWAP_BAD_SUM] = "a page came back from swap with a wrong checksum: its contents are lost (SIGBUS)",
 	};
 
 	if (mc->warn && !(__atomic_fetch_or(&mc->swap->warned, 1u << what, __ATOMIC_RELAXED) & 1u << what))
@@ -338,7 +339,7 @@ int swap_read(struct machine *mc, uint64_t slot, unsigned n, void *buf)
 	for (unsigned i = 0; i < n; i++)
 		if (mc->swap->sum[slot + i] != page_sum(slot + i, (char *)buf + i * PAGE_SIZE)) {
 			sf_count(&mc->stats->checksum_errors, 1);
-			return -EIO;
+			return -EBADMSG;
 		}
 	sf_count(&mc->stats->swap_in, n);
 	return 0;

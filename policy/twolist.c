@@ -18,11 +18,18 @@
  *   ACTIVE  were used again.
  *
  * At one NEW page in 32 that would be hidden, the coldest ACTIVE page is hidden first.  Without that, a working set that grew
- * stale would stay for ever when the next one is too large to be noticed between NEW and INACTIVE. */
+ * stale would stay for ever when the next one is too large to be noticed between NEW and INACTIVE.
+ *
+ * How many pages are hidden adapts.  A soft fault costs a tenth of a read or less, so they are worth having while they tell which pages to keep; a program
+ * whose hot set hardly fits would pay for them all the time and learn nothing.  When there are many for each fill, fewer
+ * pages are hidden; when there are few, more. */
 
 #include "policy/scan.h"
 
-#define INACTIVE_SHARE 4 /* of the resident pages are hidden when memory is short */
+#define INACTIVE_MOST  4  /* one resident page in so many is hidden when memory is short … */
+#define INACTIVE_LEAST 64 /* … and when soft faults are too many */
+#define ADAPT_EVERY    1024 /* soft faults and fills */
+#define SOFT_MANY      3  /* soft faults for each fill */
 #define AHEAD_SHARE   16 /* may be unused read-ahead before it is hidden first */
 #define NEW_SHARE     16 /* stay NEW and visible while there are ACTIVE pages to hide */
 #define TEST_SHARE    32 /* NEW pages for each ACTIVE page that is put to the test */
@@ -32,8 +39,24 @@
 
 enum { L_ACTIVE, L_NEW, L_AHEAD, L_INACTIVE };
 
+static void adapt(struct machine *mc)
+{
+	struct policy_state *st = &mc->policy_state;
+
+	if (!st->share)
+		st->share = INACTIVE_MOST;
+	if (st->touches + st->fills < ADAPT_EVERY)
+		return;
+	if (st->touches > SOFT_MANY * st->fills)
+		st->share = MIN(st->share + (st->share + 1) / 2, INACTIVE_LEAST);
+	else if (st->touches < st->fills)
+		st->share = MAX(st->share - st->share / 3, INACTIVE_MOST);
+	st->touches = st->fills = 0;
+}
+
 static void twolist_insert(struct machine *mc, struct page *pg, enum fill_kind how)
 {
+	mc->policy_state.fills += how == FILL_DEMAND;
 	pg->age = how == FILL_AHEAD ? AGE_AHEAD : 0;
 	list_add_head(mc, how == FILL_AHEAD ? L_AHEAD : L_NEW, pg);
 }
@@ -42,6 +65,7 @@ static void twolist_touch(struct machine *mc, struct page *pg)
 {
 	unsigned list = pg->age & AGE_AHEAD ? L_NEW : L_ACTIVE;
 
+	mc->policy_state.touches++;
 	pg->age = 0;
 	policy_move_head(mc, list, pg);
 }
@@ -86,7 +110,8 @@ static struct page *next_cold(struct machine *mc, uint64_t resident)
 
 static unsigned twolist_cold(struct machine *mc, struct page **out, unsigned max)
 {
-	unsigned n = 0, want = policy_hide_wanted(mc, L_INACTIVE, INACTIVE_SHARE, max);
+	adapt(mc);
+	unsigned n = 0, want = policy_hide_wanted(mc, L_INACTIVE, mc->policy_state.share, max);
 	uint64_t resident = policy_resident(mc);
 	struct page *pg;
 

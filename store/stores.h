@@ -38,4 +38,17 @@ struct store_zram_info {
 };
 void store_zram_info(struct store *s, struct store_zram_info *ret);
 
+/* inject: bad slots on purpose, for tests.  All else is the store's below. */
+struct store_fault {
+	uint64_t every; /* slots that this divides are bad (1: all); 0: none */
+	uint64_t after; /* but nothing goes wrong before so many pages went well */
+	int32_t err;    /* -errno for the caller; 0: reads flip one bit of each bad page */
+};
+struct store_inject_config {
+	struct store_fault read, write; /* write.err must not be 0 */
+	struct store *below;
+};
+/* -ENOMEM, -EINVAL (nothing below). */
+int store_inject_create(const struct store_inject_config *cfg, struct port *port, struct store **ret);
+
 #endif

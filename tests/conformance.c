@@ -2,8 +2,8 @@
 /* conformance.c - one suite over every port and engine: the core with soft, uffd and segv below it
  *
  * Each test runs once for each face.  Touches are real: on the host engines they are instructions of this process, their
- * faults come as signals, and wrong bytes would be wrong bytes in memory.  conf_port.c tests the ports without the core, conf_model.c the
- * core by random walks.
+ * faults come as signals, and wrong bytes would be wrong bytes in memory.  conf_port.c tests the ports without the core,
+ * conf_model.c the core by random walks.
  *
  *	conformance [FACE]     soft, uffd or segv; all that work here by default */
 #include "conf_core.h"

@@ -15,7 +15,8 @@ enum { RLIM_DATA = 2, RLIM_STACK = 3, RLIM_NOFILE = 7, RLIM_MEMLOCK = 8, RLIM_AS
 struct rlim { uint64_t cur, max; };
 
 /* What the program has set.  max of the four memory limits, and both of NOFILE. */
-static struct { uint32_t lock; bool ready; uint64_t hard[NR_RLIMS]; uint64_t nofile; } lim;
+static struct { uint32_t lock; bool ready; uint64_t hard[NR_RLIMS], nofile; } lim;
+_Static_assert(sizeof(lim.hard) == sizeof(((struct um_limits *)0)->hard), "one hard limit each");
 
 static void load_limits(void)
 {
@@ -69,6 +70,24 @@ void fd_limit_get(uint64_t *ret_cur, uint64_t *ret_max)
 	}
 	*ret_cur = READ_ONCE(lim.nofile);
 	*ret_max = READ_ONCE(lim.hard[RLIM_NOFILE]);
+}
+
+void um_limits_save(struct um_limits *ret)
+{
+	lock_limits();
+	ret->nofile = lim.nofile;
+	memcpy(ret->hard, lim.hard, sizeof(lim.hard));
+	ret->soft = um.mm->limits;
+	unlock_limits();
+}
+
+void um_limits_load(const struct um_limits *from)
+{
+	lock_limits();
+	lim.nofile = from->nofile;
+	memcpy(lim.hard, from->hard, sizeof(lim.hard));
+	um.mm->limits = from->soft;
+	unlock_limits();
 }
 
 static bool may_raise(void)

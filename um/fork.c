@@ -17,7 +17,6 @@
 #define OURS (CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_CLEAR_SIGHAND) /* done by us, not by the host */
 
 #define PR_SET_PDEATHSIG 1
-#define PR_GET_PDEATHSIG 2
 
 /* ---------------------------------------------------------------- fork */
 
@@ -102,11 +101,7 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
  * of its own; the signal of the program's own choice comes first. */
 void um_bind_to_parent(struct thread *t, bool on)
 {
-	int32_t now = 0;
-	if (!(t->clone_flags & CLONE_VFORK) || t->proc == &um.first)
-		return;
-	host_call2(__NR_prctl, PR_GET_PDEATHSIG, HC_A(&now));
-	if (now != (on ? 0 : SIGKILL))
+	if (!(t->clone_flags & CLONE_VFORK) || t->proc == &um.first || um_pdeathsig_is_theirs())
 		return;
 	host_call2(__NR_prctl, PR_SET_PDEATHSIG, on ? SIGKILL : 0);
 	if (on && (uint32_t)host_call0(__NR_getppid) != t->proc->ppid)

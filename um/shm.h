@@ -8,6 +8,7 @@
 #define SF_UM_SHM_H
 
 #include "mm/stats.h"
+#include "store/stores.h"
 
 #define UM_SHM_MAGIC 0x31304d55u /* "UM01" */
 
@@ -18,6 +19,14 @@
 #define UM_F_NOSUD   2u /* trap system calls by seccomp although SUD works (for tests) */
 #define UM_F_ZRAM    4u /* compressed memory tier above the swap file */
 #define UM_F_TRACE   8u
+
+/* What shall go wrong on purpose ($SOFTFAULT_INJECT). */
+struct um_inject {
+	struct store_fault read, write; /* of the swap store */
+	uint64_t call;            /* the host call that fails, counted from 1; 0: none */
+	int32_t call_err;         /* -errno; 0: one that the call is known for */
+	uint32_t armed;           /* any of these: host calls are counted */
+};
 
 struct um_config {
 	uint32_t magic, flags;
@@ -33,6 +42,7 @@ struct um_config {
 	uint64_t fault_around;    /* 0: default */
 	char program[4096];       /* file to execute, as found through PATH */
 	char command[256];        /* command line for people */
+	struct um_inject inject;
 };
 
 enum um_phase { UM_STARTING, UM_RUNNING, UM_FAILED };
@@ -54,6 +64,7 @@ struct um_shared {
 	uint32_t oops;            /* the kernel itself failed */
 	uint64_t oops_ip[16];     /* return addresses, [15] the faulting one; 0: none */
 	char killed_by[128];      /* OOM text, if that ended it */
+	uint64_t host_calls;      /* made so far; counted only while cfg.inject is armed */
 	uint64_t kernel_bytes;    /* fixed memory of our own at start */
 	uint64_t meta_bytes;      /* tables and descriptors now */
 	uint32_t nr_maps; struct um_map_rec maps[UM_MAPS];

@@ -63,6 +63,7 @@ static void map_shared(int fd)
 	um.shm = (struct um_shared *)(uintptr_t)SHM_AT;
 	if (um.shm->cfg.magic != UM_SHM_MAGIC)
 		um_fail(125, "the shared area is of another version");
+	um_inject_calls();
 }
 
 static void read_auxv(char **envp)
@@ -115,6 +116,8 @@ static struct store *make_stores(void)
 		struct store_zram_config zc = { .max_bytes = cfg->zram_bytes, .max_slots = cfg->swap_slots, .below = s };
 		err = store_zram_create(&zc, um.port, &s);
 	}
+	if (!err)
+		err = um_inject_store(&s);
 	if (err)
 		um_fail(125, "cannot set up the swap store: error %d", -err);
 	return s;
@@ -157,7 +160,7 @@ static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 	if (mc->tree)
 		return um_tree_oom(current());
 	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
-		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm,
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm[0] ? um.comm : um.shm->cfg.command,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
 	sf_count(&um.shm->stats.oom_kills, 1);

@@ -20,7 +20,7 @@
 /* Could this name lie in /proc? */
 static bool maybe_proc(int dirfd, const char *path)
 {
-	return path[0] == '/' ? !memcmp(path, "/proc", 5) : dirfd != AT_FDCWD;
+	return path[0] == '/' ? !memcmp(path, "/proc", 5) : true;
 }
 
 /* c->a is ready but for the path, which is argument at (after the directory, if there is one). */

@@ -6,7 +6,7 @@
  *   written (WAKE_OP, PI operations)              pinned for writing
  *   shared                                        pinned for writing if the page may be written: the host looks the page up for its name
  *
- * If a word that a thread wants to wait on cannot be pinned for lack of frames the wait answers EAGAIN after a yield: the caller looks at its
+ * If a word that a thread wants to wait on cannot be pinned for lack of frames the wait answers EAGAIN after a nap: the caller looks at its
  * word and comes again. */
 #include "um/syscall.h"
 
@@ -48,12 +48,14 @@ static int64_t pin_word(struct call *c, vaddr_t addr, unsigned use, bool private
 	return r == -ENOMEM ? r : 0;
 }
 
-static int64_t no_frames(bool sleeps)
+/* Every frame that may be pinned is.  A wait naps instead. */
+static int64_t no_frames(struct thread *t, bool sleeps)
 {
+	const int64_t nap[2] = { 0, 1000000 };
 	if (!sleeps)
 		return -ENOMEM;
-	host_call0(__NR_sched_yield);
-	return -EAGAIN;
+	int64_t r = um_block_call(t, t->sigmask, __NR_nanosleep, HC_A(nap), 0, 0, 0, 0, 0);
+	return r ? r : -EAGAIN;
 }
 
 static int64_t run(struct call *c, const struct futex_op *op, bool private)
@@ -61,7 +63,7 @@ static int64_t run(struct call *c, const struct futex_op *op, bool private)
 	struct thread *t = c->t;
 	if (pin_word(c, t->arg[0], op->word, private, &c->a[0]) ||
 	    (op->word2 && pin_word(c, t->arg[4], op->word2, private, &c->a[4])))
-		return no_frames(op->sleeps);
+		return no_frames(t, op->sleeps);
 	if (op->timeout && t->arg[3]) {
 		c->a[3] = call_in(c, t->arg[3], 16);
 		t->desc = &um_never_restarts;
@@ -104,7 +106,7 @@ int64_t sys_futex_waitv(struct thread *t)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		if (pin_word(&c, w[i].addr, OP_READ, w[i].flags & FUTEX2_PRIVATE_, &w[i].addr))
-			return call_end(&c, no_frames(true));
+			return call_end(&c, no_frames(t, true));
 	c.a[0] = HC_A(w);
 	c.a[3] = call_in(&c, t->arg[3], 16); /* absolute, so it may be restarted */
 	return call_end(&c, call_sleep(&c, t->nr));

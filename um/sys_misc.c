@@ -32,14 +32,17 @@ int64_t sys_getrusage(struct thread *t)
 
 /* ---------------------------------------------------------------- what would change the ground we stand on */
 
-/* Remembered only: on the host it would change how our own memory is mapped. */
+/* What is harmless to us goes to the host too, where a later execve finds it; what changes how memory is mapped is only remembered. */
+#define PERSONA_HARMLESS 0x070600ffu /* the type, UNAME26, ADDR_NO_RANDOMIZE, WHOLE_SECONDS, SHORT_INODE, STICKY_TIMEOUTS */
+
 int64_t sys_personality(struct thread *t)
 {
-	static uint32_t persona;
+	static uint32_t more; /* the bits that the host does not know */
 	uint32_t want = (uint32_t)t->arg[0];
 	if (want == UINT32_MAX)
-		return READ_ONCE(persona);
-	return __atomic_exchange_n(&persona, want, __ATOMIC_RELAXED);
+		return host_call1(__NR_personality, UINT32_MAX) | READ_ONCE(more);
+	int64_t old = host_call1(__NR_personality, want & PERSONA_HARMLESS);
+	return old < 0 ? old : old | __atomic_exchange_n(&more, want & ~PERSONA_HARMLESS, __ATOMIC_RELAXED);
 }
 
 #define CLONE_VM 0x100u

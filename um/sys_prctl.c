@@ -66,6 +66,36 @@ static int64_t get_seccomp(struct thread *t)
 	return um.seccomp ? 0 : pass(t);
 }
 
+/* The command has the first process killed if it dies itself, unless the program asks for another signal. */
+static uint32_t pdeath_asked; /* the process that has asked */
+
+static int32_t own_pdeathsig(void)
+{
+	int32_t v = 0;
+	host_call5(__NR_prctl, PR_GET_PDEATHSIG, HC_A(&v), 0, 0, 0);
+	return v == SIGKILL && READ_ONCE(pdeath_asked) != my_pid() ? v : 0;
+}
+
+bool um_pdeathsig_is_theirs(void)
+{
+	return READ_ONCE(pdeath_asked) == my_pid();
+}
+
+static int64_t set_pdeathsig(struct thread *t)
+{
+	if (!t->arg[1] && own_pdeathsig())
+		return 0;
+	int64_t r = pass(t);
+	if (!r)
+		WRITE_ONCE(pdeath_asked, my_pid());
+	return r;
+}
+
+static int64_t get_pdeathsig(struct thread *t)
+{
+	return own_pdeathsig() ? PUT_USER(t, int32_t, t->arg[1], 0) : get_int(t);
+}
+
 /* Transparent huge pages are off on the host for our own sake: the program's switch is kept here. */
 static uint32_t thp_disabled;
 
@@ -85,7 +115,7 @@ static int64_t get_thp(struct thread *t)
 int64_t sys_prctl(struct thread *t)
 {
 	switch ((int)t->arg[0]) {
-	case PR_SET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_SET_DUMPABLE: case PR_GET_KEEPCAPS: case PR_SET_KEEPCAPS:
+	case PR_GET_DUMPABLE: case PR_SET_DUMPABLE: case PR_GET_KEEPCAPS: case PR_SET_KEEPCAPS:
 	case PR_GET_TIMING: case PR_SET_TIMING: case PR_CAPBSET_READ: case PR_CAPBSET_DROP: case PR_GET_SECUREBITS:
 	case PR_SET_SECUREBITS: case PR_SET_TIMERSLACK: case PR_GET_TIMERSLACK: case PR_TASK_PERF_EVENTS_DISABLE:
 	case PR_TASK_PERF_EVENTS_ENABLE: case PR_MCE_KILL: case PR_MCE_KILL_GET: case PR_SET_CHILD_SUBREAPER:
@@ -93,7 +123,9 @@ int64_t sys_prctl(struct thread *t)
 	case PR_SET_SPECULATION_CTRL: case PR_SET_IO_FLUSHER: case PR_GET_IO_FLUSHER: case PR_GET_MDWE: case PR_GET_MEMORY_MERGE:
 	case PR_SET_PTRACER:
 		return pass(t);
-	case PR_GET_PDEATHSIG: case PR_GET_TSC: case PR_GET_CHILD_SUBREAPER:
+	case PR_SET_PDEATHSIG: return set_pdeathsig(t);
+	case PR_GET_PDEATHSIG: return get_pdeathsig(t);
+	case PR_GET_TSC: case PR_GET_CHILD_SUBREAPER:
 		return get_int(t);
 	case PR_SET_NAME: return set_name(t);
 	case PR_GET_NAME: return get_name(t);

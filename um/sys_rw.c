@@ -122,6 +122,8 @@ static uint64_t take_piece(struct rw *rw, struct cursor *cur, struct abi_iovec *
 			v[cur->nv++] = (struct abi_iovec){ host, (uint64_t)r };
 			bytes += (uint64_t)r;
 			cur->off += (uint64_t)r;
+			if ((uint64_t)r < len) /* one segment never becomes two: v has no room for it */
+				break;
 		}
 		if (cur->off == s->len)
 			cur->i++, cur->off = 0;

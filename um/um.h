@@ -154,6 +154,7 @@ void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
 void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
 /* A vfork child and its parent's death (um/fork.c). */
 void um_bind_to_parent(struct thread *t, bool on);
+bool um_pdeathsig_is_theirs(void); /* the calling process has asked for one itself (um/sys_prctl.c) */
 /* The process is about to give up its memory (or, leaves false, could not): its pages no longer count.  Nothing for one that shares memory. */
 void um_memory_leaves(struct thread *t, bool leaves);
 /* End the process as if by signo with its default action; does not return. */
@@ -164,6 +165,10 @@ __attribute__((noreturn, format(printf, 2, 3))) void um_fail(int status, const c
 /* Lines for stderr / buffers; %s %d %u %ld %lu %lx %x %c %% and widths. (um/print.c) */
 __attribute__((format(printf, 3, 4))) int um_snprintf(char *buf, size_t n, const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void um_log(const char *fmt, ...); /* "softfault: …\n" on fd 2 */
+
+/* Faults on purpose, by cfg.inject (um/inject.c). */
+void um_inject_calls(void);
+int um_inject_store(struct store **top);
 
 /* ---------------------------------------------------------------- programs (um/exec.c) */
 

@@ -10,7 +10,8 @@
  *
  * Each border between different permissions costs a host mapping, and at vm.max_map_count everything fails, munmap too.
  * So what makes new borders is refused with -ENOMEM while some are still kept back, and what removes pages may use those.
- * For neighbours to merge again they must belong to one anon_vma in the host, which a range gets as a whole with its first page: prime(). */
+ * For neighbours to merge again they must belong to one anon_vma in the host, which a range gets as a whole with its
+ * first page: prime(). */
 #include "port/host/host_priv.h"
 
 #define BYTES(n) ((uint64_t)(n) << PAGE_SHIFT)

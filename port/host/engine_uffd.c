@@ -16,7 +16,8 @@
  *
  * MOVE wants mappings of equal permissions on both sides, hence two arenas.  Stale arena pages are given back to the host in
  * batches; until then there may be STALE_PAGES pages more than the core counts.
- * userfaultfd's calls work within one host mapping, and neighbouring ranges are sometimes two: a refused call is tried again by halves. */
+ * userfaultfd's calls work within one host mapping, and neighbouring ranges are sometimes two: a refused call is tried again
+ * by halves. */
 #include "port/host/host_priv.h"
 
 #define BYTES(n) ((uint64_t)(n) << PAGE_SHIFT)

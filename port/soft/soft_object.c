@@ -49,7 +49,7 @@ static void object_resize(struct soft_port *s, struct soft_object *obj, uint64_t
 	uint64_t room = PAGE_ALIGN(size), kept = MIN(size, obj->size);
 
 	spt_tlb_flush(s);
-	if (room != obj->room) {
+	if (!obj->data || room != obj->room) {
 		obj->data = realloc(obj->data, room ? room : 1);
 		SF_ASSERT(obj->data);
 		obj->room = room;

@@ -130,6 +130,13 @@ static void clones(void)
 static volatile int caught;
 static void on_signal(int signo) { caught = signo; }
 
+static void raise_fault(void)
+{
+	int *volatile nowhere = (int *)8;
+
+	*nowhere = 1;
+}
+
 static void signals(void)
 {
 	sigset_t set, old;
@@ -183,7 +190,7 @@ static void signals(void)
 	printf("signals: kill loop %d\n", bad);
 	pid = fork();
 	if (!pid)
-		*(volatile int *)8 = 1;
+		raise_fault();
 	printf("signals: segv %d\n", wait_status(pid));
 }
 

@@ -128,7 +128,7 @@ static void moved_file_mapping_keeps_its_offset(void **state)
 {
 	struct rig r;
 
-	rig_open(&r);
+	rig_open(&r, .fault_around = 1);
 	row_map(&r, ROW, "ffff");
 	poke(&r, AT(1), 0xab);
 	assert_int_equal(do_mremap(r.mm, AT(1), 2 * PAGE_SIZE, 2 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(20)), AT(20));

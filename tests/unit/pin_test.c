@@ -45,6 +45,22 @@ static void pinned_pages_are_neither_hidden_nor_evicted(void **state)
 	rig_close(&r);
 }
 
+static void pinned_clean_pages_are_not_dropped(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .fault_around = 1);
+	row_map(&r, ROW, "FFww");
+	assert_int_equal(pin(&r, 0, 3, false), 3 * PAGE_SIZE);
+	evict_range(&r, ROW, 4);
+	evict(&r, 10);
+	assert_pages(&r, ROW, "RRR.");
+	unpin(&r, 0, 3);
+	evict_range(&r, ROW, 4);
+	assert_pages(&r, ROW, "....");
+	rig_close(&r);
+}
+
 static void pins_nest(void **state)
 {
 	struct rig r;
@@ -140,6 +156,21 @@ static void protection_of_a_pinned_page_changes_when_it_is_let_go(void **state)
 	rig_close(&r);
 }
 
+static void right_given_to_a_pinned_shared_page_counts_at_once(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	row_map(&r, ROW, "ss");
+	assert_int_equal(pin(&r, 0, 1, true), PAGE_SIZE);
+	assert_int_equal(do_mprotect(r.mm, ROW, 2 * PAGE_SIZE, PROT_EXEC), 0);
+	assert_fixed(try_exec(&r, AT(0)));
+	unpin(&r, 0, 1);
+	char c = 1;
+	assert_accerr(try_write(&r, AT(0), &c, 1), AT(0));
+	rig_close(&r);
+}
+
 static void pin_for_reading_does_not_need_write(void **state)
 {
 	struct rig r;
@@ -157,12 +188,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pinning_brings_in_pages_of_every_state),
 		cmocka_unit_test(pinned_pages_are_neither_hidden_nor_evicted),
+		cmocka_unit_test(pinned_clean_pages_are_not_dropped),
 		cmocka_unit_test(pins_nest),
 		cmocka_unit_test(good_bytes_before_a_bad_page_are_counted_to_the_byte),
 		cmocka_unit_test(page_beyond_eof_is_a_bad_page),
 		cmocka_unit_test(more_than_the_bound_holds_is_cut_short_not_a_deadlock),
 		cmocka_unit_test(unmapped_page_loses_its_pin),
 		cmocka_unit_test(protection_of_a_pinned_page_changes_when_it_is_let_go),
+		cmocka_unit_test(right_given_to_a_pinned_shared_page_counts_at_once),
 		cmocka_unit_test(pin_for_reading_does_not_need_write),
 	};
 

@@ -82,7 +82,7 @@ static void every_flipped_bit_is_noticed(void **state)
 	assert_memory_equal(page, back, sizeof(page));
 	for (unsigned bit = 0; bit < PAGE_SIZE * 8; bit += 97) {
 		r.store.slots[slot + 1].data[bit / 8] ^= (unsigned char)(1 << bit % 8);
-		assert_int_equal(swap_read(r.mc, slot, 2, back), -EIO);
+		assert_int_equal(swap_read(r.mc, slot, 2, back), -EBADMSG);
 		r.store.slots[slot + 1].data[bit / 8] ^= (unsigned char)(1 << bit % 8);
 	}
 	assert_int_equal(swap_read(r.mc, slot, 2, back), 0);
