@@ -79,7 +79,7 @@ static int make_room(struct mm *mm)
 
 	for (unsigned idle = 0; !room_for_child(mc);) {
 		frames_trim(mc, 0);
-		if (reclaim_own(mm)) {
+		if (stores_sink(mc, 64) || reclaim_own(mm)) {
 			idle = 0;
 			continue;
 		}

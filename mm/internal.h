@@ -68,6 +68,8 @@ static inline uint64_t tree_share(const struct machine *mc)
 }
 /* One batch, whatever is free.  Frames freed; may let go of the lock. */
 unsigned reclaim_own(struct mm *mm);
+/* Write what memory tiers hold to the store below them, so many pages' worth of memory.  Pages moved; 0 while any is in flight. */
+uint64_t stores_sink(struct machine *mc, uint64_t pages);
 /* Drop every page that needs no write. */
 void reclaim_clean(struct mm *mm);
 /* Pages that the stores' memory takes from the bound. */

@@ -407,6 +407,17 @@ unsigned reclaim_own(struct mm *mm)
 	return ev.freed;
 }
 
+uint64_t stores_sink(struct machine *mc, uint64_t pages)
+{
+	uint64_t n = 0;
+
+	for (struct store *s = mc->inflight ? NULL : mc->store; s; s = s->below)
+		if (s->ops->sink)
+			n += s->ops->sink(s, pages << PAGE_SHIFT);
+	count_store(mc);
+	return n;
+}
+
 void reclaim_clean(struct mm *mm)
 {
 	struct machine *mc = mm->mc;

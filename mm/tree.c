@@ -138,15 +138,16 @@ static void tree_recount(struct sf_tree *t)
 	}
 }
 
+/* The mark is made by one thread's end; others of the process may still be running, and writing to its slots, for a moment. */
 static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 {
-	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
-
-	uint32_t life = READ_ONCE(m->life);
+	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE), life = READ_ONCE(m->life);
 
 	if (state != TREE_LIVE && state != TREE_BORN)
 		return false;
-	return life & TREE_DEAD || (!life && now - m->born > BORN_NS && !mc->tree_ops->alive(READ_ONCE(m->pid)));
+	if (!(life & TREE_DEAD) && (life || now - m->born <= BORN_NS))
+		return false;
+	return !mc->tree_ops->alive(READ_ONCE(m->pid));
 }
 
 void tree_reap(struct machine *mc, struct tree_member *m)
@@ -183,10 +184,25 @@ unsigned tree_reap_dead(struct machine *mc)
 	return n;
 }
 
+/* What an image of this process held that has been replaced. */
+static void reap_former_self(struct machine *mc, uint32_t pid)
+{
+	struct sf_tree *t = mc->tree;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
+		struct tree_member *m = &t->member[i];
+
+		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && READ_ONCE(m->life) & TREE_DEAD)
+			tree_reap(mc, m);
+	}
+}
+
 struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state)
 {
 	struct sf_tree *t = mc->tree;
 
+	if (state == TREE_LIVE)
+		reap_former_self(mc, pid);
 	tree_reap_dead(mc);
 	for (unsigned i = 0; i < TREE_MEMBERS; i++) {
 		struct tree_member *m = &t->member[i];
@@ -265,7 +281,7 @@ void tree_answer(struct mm *mm)
 	uint64_t given = frames_trim(mc, 0);
 
 	while (given < n) {
-		unsigned freed = reclaim_own(mm);
+		bool freed = reclaim_own(mm) || stores_sink(mc, SF_IOBUF_PAGES);
 		uint64_t more = frames_trim(mc, 0);
 
 		given += more;

@@ -54,7 +54,7 @@ struct port;
 
 /* What the tree needs to know of processes; the user-mode kernel's. */
 struct tree_ops {
-	bool (*alive)(uint32_t pid);
+	bool (*alive)(uint32_t pid); /* any thread of it; zombies are dead */
 	void (*wait)(uint32_t *word, uint32_t val, uint64_t ns); /* futex between processes; at most so long */
 	void (*wake)(uint32_t *word, int count);
 };

@@ -206,7 +206,7 @@ static bool begin_choice(struct sf_tree *tree)
 static void wait_for_end(struct tree_member *m)
 {
 	uint32_t pid = m->pid;
-	for (int i = 0; i < 1000 && READ_ONCE(m->state) == TREE_LIVE && m->pid == pid && !(READ_ONCE(m->life) & TREE_DEAD); i++)
+	for (int i = 0; i < 1000 && READ_ONCE(m->state) == TREE_LIVE && m->pid == pid && !tree_reap_dead(um.mc); i++)
 		shared_wait(&um.mc->tree->freed, READ_ONCE(um.mc->tree->freed), OOM_WAIT_NS);
 }
 
