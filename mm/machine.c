@@ -141,13 +141,13 @@ static int machine_tables(struct machine_box *box, const struct machine_config *
 	if (!mc->stats || !mc->iobufs[0])
 		return -ENOMEM;
 	mc->stats->bound_pages = mc->bound;
-	if (mc->tree) {
-		mc->me = tree_join(mc, cfg->pid, TREE_LIVE);
-		if (!mc->me)
-			return -EAGAIN;
-	}
 	err = frames_init(mc);
-	return err ? err : swap_init(mc, cfg->store, cfg->swap_slots);
+	if (!err)
+		err = swap_init(mc, cfg->store, cfg->swap_slots);
+	if (err || !mc->tree)
+		return err;
+	mc->me = tree_join(mc, cfg->pid, TREE_LIVE); /* may clear up after others: the map must be there */
+	return mc->me ? 0 : -EAGAIN;
 }
 
 static void machine_free(struct machine_box *box)

@@ -252,7 +252,7 @@ static void slots_gone(struct machine *mc, uint64_t slot, unsigned n)
 
 void swap_put_dead(struct machine *mc, uint64_t slot)
 {
-	if (mc->swap && __atomic_sub_fetch(&mc->swap->use[slot], 1, __ATOMIC_ACQ_REL) == 0)
+	if (__atomic_sub_fetch(&mc->swap->use[slot], 1, __ATOMIC_ACQ_REL) == 0)
 		slots_gone(mc, slot, 1);
 }
 

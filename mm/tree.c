@@ -143,20 +143,42 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 {
 	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE), life = READ_ONCE(m->life);
 
-	if (state != TREE_LIVE && state != TREE_BORN)
+	if (state == TREE_REAPED) {
+		uint32_t who = READ_ONCE(m->reaper);
+
+		return who && !mc->tree_ops->alive(who);
+	}
+	if (state == TREE_FREE)
 		return false;
 	if (!(life & TREE_DEAD) && (life || now - m->born <= BORN_NS))
 		return false;
 	return !mc->tree_ops->alive(READ_ONCE(m->pid));
 }
 
-void tree_reap(struct machine *mc, struct tree_member *m)
+/* One at a time; whoever died over it has a successor, who goes on where it stopped.  Between the look at an entry and the claim it may have been
+ * cleared and given to a new process, so the look is repeated. */
+static bool begin_reaping(struct machine *mc, struct tree_member *m, bool ours)
 {
-	uint32_t was = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
+	uint32_t self = mc->tree_ops->self(), who = READ_ONCE(m->reaper);
+	bool takeover = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) == TREE_REAPED;
 
-	if (was != TREE_LIVE && was != TREE_BORN)
-		return;
-	if (!__atomic_compare_exchange_n(&m->state, &was, TREE_REAPED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (takeover != (who != 0) || (takeover && mc->tree_ops->alive(who)))
+		return false;
+	if (!__atomic_compare_exchange_n(&m->reaper, &who, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	if (takeover)
+		return true;
+	if (ours || is_dead(mc, m, now_ns(mc))) {
+		__atomic_store_n(&m->state, TREE_REAPED, __ATOMIC_RELEASE);
+		return true;
+	}
+	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+static void reap(struct machine *mc, struct tree_member *m, bool ours)
+{
+	if (!begin_reaping(mc, m, ours))
 		return;
 	__atomic_fetch_sub(&mc->stats->resident, m->used, __ATOMIC_RELAXED);
 	if (mc->tree->nr_slots)
@@ -165,7 +187,13 @@ void tree_reap(struct machine *mc, struct tree_member *m)
 	__atomic_fetch_sub(&mc->tree->live, 1, __ATOMIC_RELAXED);
 	m->used = m->swapped = m->asked = m->barren = 0;
 	m->life = 0;
+	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&m->state, TREE_FREE, __ATOMIC_RELEASE);
+}
+
+void tree_reap(struct machine *mc, struct tree_member *m)
+{
+	reap(mc, m, true);
 }
 
 unsigned tree_reap_dead(struct machine *mc)
@@ -176,7 +204,7 @@ unsigned tree_reap_dead(struct machine *mc)
 
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++)
 		if (is_dead(mc, &t->member[i], now)) {
-			tree_reap(mc, &t->member[i]);
+			reap(mc, &t->member[i], false);
 			n++;
 		}
 	if (n)

@@ -30,7 +30,8 @@ struct tree_member {
 	uint64_t barren;    /* tree->now at which it had nothing to give */
 	uint64_t born;      /* time of joining */
 	uint64_t slots_lo, slots_hi; /* its slots are in [lo, hi) */
-	uint64_t pad[4];
+	uint32_t reaper;    /* while TREE_REAPED: who clears up */
+	uint32_t pad[7];
 } __attribute__((aligned(64)));
 
 struct sf_tree {
@@ -55,6 +56,7 @@ struct port;
 /* What the tree needs to know of processes; the user-mode kernel's. */
 struct tree_ops {
 	bool (*alive)(uint32_t pid); /* any thread of it; zombies are dead */
+	uint32_t (*self)(void);      /* the calling process */
 	void (*wait)(uint32_t *word, uint32_t val, uint64_t ns); /* futex between processes; at most so long */
 	void (*wake)(uint32_t *word, int count);
 };
@@ -67,7 +69,7 @@ uint16_t *tree_uses(struct sf_tree *t);
 
 /* A member for a new process, or NULL when there are too many.  now: any clock in ns. */
 struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state);
-/* Everything a member holds is free again.  Nothing if somebody else is faster. */
+/* Everything a member holds is free again: a child of ours that never came to be, or what we were before execve. */
 void tree_reap(struct machine *mc, struct tree_member *m);
 /* The same for all who died.  Number of them. */
 unsigned tree_reap_dead(struct machine *mc);

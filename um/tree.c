@@ -44,7 +44,9 @@ static void shared_wake(uint32_t *word, int count)
 	host_call6(__NR_futex, HC_A(word), FUTEX_WAKE, (uint32_t)count, 0, 0, 0);
 }
 
-static const struct tree_ops ops = { .alive = process_alive, .wait = shared_wait, .wake = shared_wake };
+static uint32_t own_pid(void) { return my_pid(); }
+
+static const struct tree_ops ops = { .self = own_pid, .alive = process_alive, .wait = shared_wait, .wake = shared_wake };
 
 /* ---------------------------------------------------------------- making */
 
