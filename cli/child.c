@@ -32,6 +32,17 @@ struct before { /* what the child must get back */
 	struct sigaction chld;
 };
 
+/* The program's soft limits of memory are the core's business; our tables must not count against them. */
+static void raise_host_limit(int which)
+{
+	struct rlimit rl;
+
+	if (getrlimit(which, &rl) || rl.rlim_cur == rl.rlim_max)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(which, &rl);
+}
+
 static void limit_host_stack(void)
 {
 	struct rlimit rl;
@@ -74,6 +85,8 @@ __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv
 	argv[0] = (char *)"softfault-um";
 	argv[1] = number;
 	limit_host_stack();
+	raise_host_limit(RLIMIT_AS);
+	raise_host_limit(RLIMIT_DATA);
 	/* if the command is killed outright, nobody is left to look after the program or to tell how it ended */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)

@@ -248,12 +248,13 @@ static void find_program(const char *name, char *buf, size_t n)
 /* ---------------------------------------------------------------- preparation */
 
 /* Descriptors from here up are the kernel's.  A low soft limit is raised for the host if it may be. */
-static int choose_fd_base(void)
+static int choose_fd_base(uint64_t *ret_limit)
 {
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl))
 		cli_die(EXIT_OURS, "cannot read RLIMIT_NOFILE: %s", strerror(errno));
+	*ret_limit = rl.rlim_cur;
 	if (rl.rlim_cur < MIN_FDS + OWN_FDS && rl.rlim_cur < rl.rlim_max) {
 		rl.rlim_cur = MIN(rl.rlim_max, (rlim_t)MIN_FDS + OWN_FDS);
 		setrlimit(RLIMIT_NOFILE, &rl);
@@ -304,9 +305,11 @@ static uint64_t zram_bytes(const struct run_options *o)
 
 static void fill_config(const struct run_options *o, const struct run_files *f, struct um_config *cfg)
 {
-	struct rlimit stack;
+	struct rlimit stack, as, data;
 
 	getrlimit(RLIMIT_STACK, &stack);
+	getrlimit(RLIMIT_AS, &as);
+	getrlimit(RLIMIT_DATA, &data);
 	cfg->magic = UM_SHM_MAGIC;
 	cfg->flags = (o->verbose ? UM_F_VERBOSE : 0) | (o->no_sud ? UM_F_NOSUD : 0) | (o->swap.zram ? UM_F_ZRAM : 0) |
 		     (f->trace_fd >= 0 ? UM_F_TRACE : 0);
@@ -320,6 +323,8 @@ static void fill_config(const struct run_options *o, const struct run_files *f, 
 	cfg->trace_fd = f->trace_fd;
 	cfg->rlim_stack_cur = stack.rlim_cur;
 	cfg->rlim_stack_max = stack.rlim_max;
+	cfg->rlim_as_cur = as.rlim_cur;
+	cfg->rlim_data_cur = data.rlim_cur;
 	cfg->fault_around = o->fault_around;
 	cfg->inject = o->inject;
 }
@@ -427,17 +432,20 @@ int cmd_run(int argc, char **argv)
 	struct run_files f = { .shm_fd = -1 };
 	char program[sizeof f.shm->cfg.program], kernel[4096], **kernel_argv;
 	struct child_end end;
+	uint64_t nofile;
 	size_t n = 0;
 	int err, fd_base;
 
 	parse_options(argc, argv, &o);
 	find_program(o.argv[0], program, sizeof program);
 	if (find_kernel(kernel, sizeof kernel))
-		cli_die(EXIT_OURS, "softfault-um is not installed beside this command");
-	fd_base = choose_fd_base();
+		cli_die(EXIT_OURS, access("/proc/self/exe", F_OK) ? "/proc is not mounted here; nothing works without it"
+								  : "softfault-um is not installed beside this command");
+	fd_base = choose_fd_base(&nofile);
 	open_files(&o, &f);
 	fill_config(&o, &f, &f.shm->cfg);
 	f.shm->cfg.fd_base = fd_base;
+	f.shm->cfg.rlim_nofile_cur = nofile;
 	memcpy(f.shm->cfg.program, program, sizeof program);
 	if (o.verbose)
 		say_plan(&o, &f, kernel);

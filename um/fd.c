@@ -29,7 +29,7 @@ static void load_limits(void)
 		host_call4(__NR_prlimit64, 0, own[i], 0, HC_A(&r));
 		lim.hard[own[i]] = r.max;
 		if (own[i] == RLIM_NOFILE)
-			lim.nofile = MIN(r.cur, base);
+			lim.nofile = MIN(cfg->rlim_nofile_cur ? cfg->rlim_nofile_cur : r.cur, base);
 	}
 	lim.hard[RLIM_NOFILE] = MIN(lim.hard[RLIM_NOFILE], base);
 	if (cfg->rlim_stack_max)

@@ -86,6 +86,21 @@ static uint32_t thread_number(struct port *p)
 	return current()->task.tid;
 }
 
+static uint64_t host_rlimit(int which)
+{
+	uint64_t lim[2] = { UINT64_MAX, UINT64_MAX };
+	host_call4(__NR_prlimit64, 0, which, 0, HC_A(lim));
+	return lim[0];
+}
+
+/* What stands behind an ENOMEM at the start, most likely. */
+static const char *memory_hint(int err)
+{
+	if (err != -ENOMEM || (host_rlimit(RLIM_AS) == UINT64_MAX && host_rlimit(RLIM_DATA) == UINT64_MAX))
+		return "";
+	return ", no room for tables: raise the hard limit (ulimit -Hv, -Hd) or give a smaller --swap-size";
+}
+
 static void make_port(void)
 {
 	const struct um_config *cfg = &um.shm->cfg;
@@ -97,7 +112,7 @@ static void make_port(void)
 	};
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)
-		um_fail(125, "no engine works on this machine: %s (error %d); see softfault doctor", why, -err);
+		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, memory_hint(err));
 	um_snprintf(um.shm->engine_name, sizeof(um.shm->engine_name), "%s", um.port->ops->name);
 	um_snprintf(um.shm->engine_why, sizeof(um.shm->engine_why), "%s", why ? why : "");
 }
@@ -119,15 +134,8 @@ static struct store *make_stores(void)
 	if (!err)
 		err = um_inject_store(&s);
 	if (err)
-		um_fail(125, "cannot set up the swap store: error %d", -err);
+		um_fail(125, "cannot set up the swap store: error %d%s", -err, memory_hint(err));
 	return s;
-}
-
-static uint64_t host_rlimit(int which)
-{
-	uint64_t lim[2] = { UINT64_MAX, UINT64_MAX };
-	host_call4(__NR_prlimit64, 0, which, 0, HC_A(lim));
-	return lim[0];
 }
 
 static int64_t read_number(const char *path, int64_t otherwise)
@@ -143,8 +151,8 @@ static int64_t read_number(const char *path, int64_t otherwise)
 
 static void set_limits(struct mm *mm)
 {
-	mm->limits.as = host_rlimit(RLIM_AS);
-	mm->limits.data = host_rlimit(RLIM_DATA);
+	mm->limits.as = um.shm->cfg.rlim_as_cur;
+	mm->limits.data = um.shm->cfg.rlim_data_cur;
 	mm->limits.memlock = host_rlimit(RLIM_MEMLOCK);
 	mm->limits.stack = um.shm->cfg.rlim_stack_cur ? um.shm->cfg.rlim_stack_cur : host_rlimit(RLIM_STACK);
 	mm->overcommit = (int)read_number("/proc/sys/vm/overcommit_memory", 0);
@@ -163,7 +171,6 @@ static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm[0] ? um.comm : um.shm->cfg.command,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
-	sf_count(&um.shm->stats.oom_kills, 1);
 	return false;
 }
 
@@ -180,7 +187,7 @@ static void make_machine(void)
 		um_fail(125, "no policy is named '%s' (there are: %s)", cfg->policy, policy_names);
 	int err = machine_create(&mcfg, &um.mc);
 	if (err)
-		um_fail(125, "cannot make the memory machine: error %d", -err);
+		um_fail(125, "cannot make the memory machine: error %d%s", -err, memory_hint(err));
 	um.mm = um.mc->mm;
 	um.mc->warn = report_warning;
 	um.mc->oom = report_oom;
