@@ -75,7 +75,7 @@ static void signal_sets(uint64_t *ret_ignored, uint64_t *ret_caught)
 {
 	*ret_ignored = *ret_caught = 0;
 	for (int n = 1; n <= NSIG; n++) {
-		vaddr_t h = READ_ONCE(um.action[n].handler);
+		vaddr_t h = READ_ONCE(current()->sighand->action[n].handler);
 		if (h == SIG_IGN)
 			*ret_ignored |= SIGBIT(n);
 		else if (h != SIG_DFL)

@@ -8,6 +8,7 @@
  * is told to the command through the shared area (um_fail) with the exit status that it shall use. */
 #include "um/um.h"
 #include "um/trap.h"
+#include "um/tree.h"
 #include "store/stores.h"
 
 extern const char __executable_start[], etext[], end[];
@@ -106,7 +107,7 @@ static void make_port(void)
 	const char *why = "";
 	struct host_port_config hc = {
 		.engine = (enum host_engine)cfg->engine,
-		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI,
+		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI - TREE_ROOM,
 		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number,
 	};
 	int err = host_port_create(&hc, &um.port, &why);
@@ -122,7 +123,8 @@ static struct store *make_stores(void)
 	struct store *s = NULL;
 	int err = 0;
 	if (cfg->swap_fd >= 0) {
-		struct store_file_config fc = { .fd = cfg->swap_fd, .max_bytes = cfg->swap_slots << PAGE_SHIFT };
+		struct store_file_config fc = { .fd = cfg->swap_fd, .max_bytes = cfg->swap_slots << PAGE_SHIFT,
+						  .shared = um.again };
 		err = store_file_create(&fc, um.port, &s);
 	}
 	if (!err && (cfg->flags & UM_F_ZRAM)) {
@@ -160,11 +162,13 @@ static void set_limits(struct mm *mm)
 static void report_trace(struct machine *mc, const struct sf_trace_rec *rec);
 static void report_warning(struct machine *mc, const char *msg) { um_log("%s", msg); }
 
-/* Rows 31, 32 for a single process: it is the victim. */
+/* Rows 31, 32. */
 static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 {
+	if (mc->tree)
+		return um_tree_oom(current());
 	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
-		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", um.pid, um.comm[0] ? um.comm : um.shm->cfg.command,
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm[0] ? um.comm : um.shm->cfg.command,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
 	return false;
@@ -178,6 +182,7 @@ static void make_machine(void)
 		.swap_slots = cfg->swap_slots, .bound_pages = cfg->bound_pages, .stats = &um.shm->stats,
 		.mmap_min = 0x10000, .task_size = TASK_SIZE, .mmap_base = TASK_SIZE - (1ull << 30),
 	};
+	um_tree_config(&mcfg);
 	if (cfg->policy[0] && !mcfg.policy)
 		um_fail(125, "no policy is named '%s' (there are: %s)", cfg->policy, policy_names);
 	int err = machine_create(&mcfg, &um.mc);
@@ -191,7 +196,8 @@ static void make_machine(void)
 	if (cfg->flags & UM_F_TRACE)
 		um.mc->trace = report_trace;
 	um.shm->stats.bound_pages = cfg->bound_pages;
-	um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
+	if (!um.again)
+		um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
 	set_limits(um.mm);
 }
 
@@ -293,27 +299,29 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	if (argc < 3)
 		um_fail(125, "softfault-um is started by softfault run, not by hand");
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
-	um.pid = (uint32_t)host_call0(__NR_getpid);
-	um.ppid = (uint32_t)host_call0(__NR_getppid);
+	um.first.pid = (uint32_t)host_call0(__NR_getpid);
+	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
 	map_shared((int)text_number(argv[1]));
 	um.verbose = um.shm->cfg.flags & UM_F_VERBOSE;
 	host_call3(__NR_mprotect, (uintptr_t)t + PAGE_SIZE, PAGE_SIZE, 0);
 	extable_sort(__start___ex_table, __stop___ex_table);
 	read_auxv(envp);
 	check_minimum();
-	bool again = read_exec_state(argv[1], &state);
+	um.again = read_exec_state(argv[1], &state);
 	um_signals_init(t);
-	if (again)
-		t->sigmask = state.sigmask;
+	if (um.again)
+		um_signals_inherit(t, &state);
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
+	um_tree_born(t);
 	um_arm_stack(t);
-	measure_trap();
-	if (again)
+	if (!um.again)
+		measure_trap();
+	else
 		um.mm->limits.stack = state.rlim_stack;
-	um_load_program(again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
-	if (!again) {
+	um_load_program(um.again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
+	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);
 	}

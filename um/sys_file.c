@@ -115,7 +115,7 @@ static bool ends_with(const char *s, int64_t n, const char *tail, int64_t m)
 static bool lists_descriptors(uint64_t fd)
 {
 	char link[40], path[128], self[32];
-	int len = um_snprintf(self, sizeof(self), "/proc/%u/", um.pid);
+	int len = um_snprintf(self, sizeof(self), "/proc/%u/", my_pid());
 	um_snprintf(link, sizeof(link), "/proc/self/fd/%d", (int)fd);
 	int64_t n = host_call3(__NR_readlink, HC_A(link), HC_A(path), sizeof(path));
 	if (n < len || memcmp(path, self, (size_t)len))
