@@ -128,8 +128,7 @@ void um_tree_born(struct thread *t)
 		return;
 	if (um.again || t->task.tid == um.mc->tree->root)
 		stand_for_life(t, um.mc->me);
-	struct thread *c = um_kernel_thread(t, helper);
-	um.has_helper = c != NULL;
+	um.helper_tid = um_kernel_thread(t, helper);
 }
 
 /* ---------------------------------------------------------------- out of memory (rows 31, 32) */

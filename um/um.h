@@ -82,7 +82,7 @@ struct um_process {
 	uint32_t thread_lock;
 	bool verbose;
 	bool again;               /* execve brought us here */
-	bool has_helper;          /* a thread of ours beside the program's (um/tree.c) */
+	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
