@@ -86,7 +86,7 @@ static int make_room(struct mm *mm)
 		if (idle++ > 100)
 			return -ENOMEM;
 		mm_unlock(mm);
-		if (!tree_ask(mc, SF_IOBUF_PAGES))
+		if (!tree_ask(mc, SF_IOBUF_PAGES, false))
 			mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 1000000);
 		mm_lock(mm);
 	}

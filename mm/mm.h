@@ -415,6 +415,7 @@ struct machine {
 	struct sf_tree *tree;     /* shared with the machines of other processes (tree.h), or NULL */
 	struct tree_member *me;   /* our entry there */
 	const struct tree_ops *tree_ops;
+	uint64_t asked_ns;        /* when we last asked others for what they do not use */
 	struct tree_member *child; bool child_drops; /* during fork: the child's entry; it shall not inherit clean pages */
 	uint64_t pinned, mlocked; /* frames */
 	struct page *frames; uint64_t max_frames; uint32_t free_head; uint64_t frames_touched;

@@ -188,6 +188,8 @@ struct page *page_alloc_for(struct mm *mm, struct task *tk, bool *dropped)
 {
 	struct machine *mc = mm->mc;
 
+	if (mc->me)
+		WRITE_ONCE(mc->me->active, mc->port->ops->now(mc->port));
 	if (unlikely(!frames_free(mc))) {
 		reclaim_for(mm, tk, 1, dropped);
 		if (!frames_free(mc))

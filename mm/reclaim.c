@@ -440,14 +440,23 @@ void reclaim_clean(struct mm *mm)
 	}
 }
 
-/* Others have more than their share, we have less: they had better give.  Lets go of the lock. */
+#define ASK_COLD_NS 1000000u
+
+/* We have less than our share, or there may be somebody who does not use what he has: others had better give.  Lets go of the lock. */
 static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 {
 	struct machine *mc = mm->mc;
-	if (!mc->tree || mc->used > tree_share(mc) || asked > 3)
+
+	if (!mc->tree)
 		return false;
+	uint64_t now = mc->port->ops->now(mc->port);
+	bool poor = mc->used <= tree_share(mc) && asked <= 3;
+
+	if (!poor && now - mc->asked_ns < ASK_COLD_NS)
+		return false;
+	mc->asked_ns = now;
 	mm_unlock(mm);
-	bool any = tree_ask(mc, SF_IOBUF_PAGES);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES, !poor);
 
 	mm_lock(mm);
 	*dropped = true;
@@ -467,7 +476,7 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 	if (!mc->tree || ++b->vain > 200)
 		return false;
 	mm_unlock(mm);
-	bool any = tree_ask(mc, SF_IOBUF_PAGES);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
 
 	if (!any) /* all have just said no: one of them may have finished something meanwhile */
 		mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 5000000);

@@ -13,6 +13,8 @@
 #define BORN_NS 20000000ull    /* a new member whose life nobody stands for yet is looked at more closely after so long */
 #define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
 #define ASK_NS 2000000ull
+#define COLD_NS 50000000ull
+#define FLOOR 16u              /* so few frames are not worth asking for */
 
 static uint64_t words(uint64_t slots) { return (slots + WORD_BITS - 1) / WORD_BITS; }
 static uint64_t map_bytes(uint64_t slots) { return PAGE_ALIGN(words(slots) * 8); }
@@ -150,6 +152,8 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 	}
 	if (state == TREE_FREE)
 		return false;
+	if (!READ_ONCE(m->pid)) /* it has no number that we could ask for */
+		return life & TREE_DEAD;
 	if (!(life & TREE_DEAD) && (life || now - m->born <= BORN_NS))
 		return false;
 	return !mc->tree_ops->alive(READ_ONCE(m->pid));
@@ -257,31 +261,35 @@ struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state 
 
 /* ---------------------------------------------------------------- asking and giving */
 
-/* The member with the most frames that has not just said that it has none to give. */
-static struct tree_member *richest(struct machine *mc, uint64_t now)
+/* The member with the most frames that has not just said that it has none to give; cold ones first. */
+static struct tree_member *richest(struct machine *mc, uint64_t now, bool cold_only)
 {
 	struct sf_tree *t = mc->tree;
-	struct tree_member *best = NULL;
+	struct tree_member *best = NULL, *cold = NULL;
 
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
 		struct tree_member *m = &t->member[i];
 
 		if (m == mc->me || READ_ONCE(m->state) != TREE_LIVE || now - READ_ONCE(m->barren) < BARREN_NS)
 			continue;
-		if (READ_ONCE(m->granted) > 16 && (!best || READ_ONCE(m->granted) > READ_ONCE(best->granted)))
+		uint64_t has = READ_ONCE(m->granted);
+
+		if (has > FLOOR && (!best || has > READ_ONCE(best->granted)))
 			best = m;
+		if (has > FLOOR && now - READ_ONCE(m->active) > COLD_NS && (!cold || has > READ_ONCE(cold->granted)))
+			cold = m;
 	}
-	return best;
+	return cold || cold_only ? cold : best;
 }
 
-bool tree_ask(struct machine *mc, uint64_t n)
+bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
 {
 	struct sf_tree *t = mc->tree;
 	uint32_t seen = __atomic_load_n(&t->freed, __ATOMIC_ACQUIRE);
 
 	if (tree_reap_dead(mc) || READ_ONCE(t->granted) < t->bound)
 		return true;
-	struct tree_member *m = richest(mc, now_ns(mc));
+	struct tree_member *m = richest(mc, now_ns(mc), cold_only);
 
 	if (!m)
 		return false;

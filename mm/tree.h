@@ -21,7 +21,7 @@ enum tree_state { TREE_FREE, TREE_BORN /* promised to a child that may not run y
 struct tree_member {
 	uint32_t state;     /* enum tree_state */
 	uint32_t life;      /* futex word owned by a thread of the process; a robust list makes the host set TREE_DEAD in it */
-	uint32_t pid;       /* while TREE_BORN: the parent's */
+	uint32_t pid;       /* while TREE_BORN: the parent's; 0: of another name space of processes */
 	uint32_t wake;      /* bumped for the member's helper, who sleeps on it */
 	uint64_t granted;   /* frames it may use */
 	uint64_t used;      /* frames it uses, for choices and reports */
@@ -31,7 +31,9 @@ struct tree_member {
 	uint64_t born;      /* time of joining */
 	uint64_t slots_lo, slots_hi; /* its slots are in [lo, hi) */
 	uint32_t reaper;    /* while TREE_REAPED: who clears up */
-	uint32_t pad[7];
+	uint32_t pad;
+	uint64_t active;    /* when it last needed a frame */
+	uint64_t pad2[2];
 } __attribute__((aligned(64)));
 
 struct sf_tree {
@@ -83,8 +85,9 @@ void tree_give(struct machine *mc, struct tree_member *m, uint64_t n);
 void tree_hold(struct machine *mc, struct tree_member *m, uint64_t slot, unsigned n);
 void tree_unhold(struct machine *mc, struct tree_member *m, uint64_t slot);
 
-/* Ask other members for n frames, the largest first, and wait a moment.  False: nobody has anything.  Not locked. */
-bool tree_ask(struct machine *mc, uint64_t n);
+/* Ask another member for n frames and wait a moment: the largest of those who have not needed any for a while, else (unless cold_only) the largest.
+ * False: nobody has anything.  Not locked. */
+bool tree_ask(struct machine *mc, uint64_t n, bool cold_only);
 /* A helper's turn: give what is asked of this process.  Not locked. */
 void tree_answer(struct mm *mm);
 

@@ -42,8 +42,8 @@ struct thread *um_child_make(struct thread *t, const struct clone_args *a, struc
 /* It never ran. */
 void um_child_unmake(struct thread *c);
 int64_t um_clone_thread(struct thread *t, const struct clone_args *a);
-/* A thread of ours in the calling process; NULL: the host refuses. */
-struct thread *um_kernel_thread(struct thread *t, void (*fn)(struct thread *t));
+/* A thread of ours in the calling process: its number; 0: the host refuses. */
+uint32_t um_kernel_thread(struct thread *t, void (*fn)(struct thread *t));
 /* t is the only thread of a forked address space now. */
 void um_threads_forked(struct thread *t);
 void um_lock_threads(void);

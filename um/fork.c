@@ -59,7 +59,8 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	um_tree_forked(t);
 	child_thread(t, a);
 	um_limits_forked();
-	int err = mm_fork_child(um.mm, um.first.pid, a->flags & CLONE_FILES);
+	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
+	int err = mm_fork_child(um.mm, um_tree_pid(), a->flags & CLONE_FILES);
 	um_unlock_threads();
 	mm_unlock(um.mm);
 	if (!err)

@@ -206,6 +206,20 @@ static void make_machine(void)
  * Records are handed out by number; block b of the file is written by the thread that completes it.  A block of the ring is used
  * again only when its last contents are in the file, so a fast writer waits for a slow disk; nothing is lost. */
 
+#define TRACE_PATIENCE 1000000000ull
+
+/* Until so many blocks are in the file.  False: a process died in the middle of one, which will never be complete. */
+static bool trace_wait(uint64_t blocks)
+{
+	uint64_t start = um.port->ops->now(um.port);
+	while (__atomic_load_n(&um.shm->trace_written, __ATOMIC_ACQUIRE) < blocks) {
+		if (um.port->ops->now(um.port) - start > TRACE_PATIENCE)
+			return false;
+		host_call0(__NR_sched_yield);
+	}
+	return true;
+}
+
 static void trace_flush(uint64_t block)
 {
 	struct um_shared *s = um.shm;
@@ -220,9 +234,8 @@ static void trace_flush(uint64_t block)
 		done += (uint64_t)r;
 	}
 	__atomic_store_n(&s->trace_done[block % UM_TRACE_BLOCKS], 0, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE) != block)
-		host_call0(__NR_sched_yield);
-	__atomic_store_n(&s->trace_written, block + 1, __ATOMIC_RELEASE);
+	trace_wait(block);
+	sf_peak(&s->trace_written, block + 1);
 }
 
 static void report_trace(struct machine *mc, const struct sf_trace_rec *rec)
@@ -230,8 +243,8 @@ static void report_trace(struct machine *mc, const struct sf_trace_rec *rec)
 	struct um_shared *s = um.shm;
 	uint64_t i = __atomic_fetch_add(&s->trace_next, 1, __ATOMIC_RELAXED);
 	uint64_t block = i / UM_TRACE_BLOCK;
-	while (block >= __atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE) + UM_TRACE_BLOCKS)
-		host_call0(__NR_sched_yield);
+	while (block >= UM_TRACE_BLOCKS && !trace_wait(block + 1 - UM_TRACE_BLOCKS))
+		trace_flush(__atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE)); /* as it is; the reader knows torn records */
 	struct sf_trace_rec *to = &s->trace[i % (UM_TRACE_BLOCKS * UM_TRACE_BLOCK)];
 	*to = *rec;
 	to->seq = i + 1;
@@ -311,6 +324,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	um_signals_init(t);
 	if (um.again)
 		um_signals_inherit(t, &state);
+	um.foreign_pids = um.again && state.foreign_pids;
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();

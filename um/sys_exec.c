@@ -88,6 +88,7 @@ static int64_t state_file(struct thread *t, const char *path)
 	for (int n = 1; n <= NSIG; n++)
 		if ((SIGBIT(n) & HOST_NEVER_BLOCKED) && t->sighand->action[n].handler == SIG_IGN)
 			s->ignored |= SIGBIT(n);
+	s->foreign_pids = um.foreign_pids;
 	s->rlim_stack = um.mm->limits.stack;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;

@@ -188,18 +188,18 @@ struct thread *um_child_make(struct thread *t, const struct clone_args *a, struc
 	return c;
 }
 
-struct thread *um_kernel_thread(struct thread *t, void (*fn)(struct thread *))
+uint32_t um_kernel_thread(struct thread *t, void (*fn)(struct thread *))
 {
 	struct thread *c = thread_alloc(t->proc, t->sighand);
 	if (!c)
-		return NULL;
+		return 0;
 	c->kernel_fn = fn;
 	int64_t r = um_host_clone(THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID,
 				  (char *)c + KSTACK_SIZE - FRAME_ROOM, 0, &c->host_alive, 0);
 	if (r > 0)
-		return c;
+		return (uint32_t)r;
 	um_child_unmake(c);
-	return NULL;
+	return 0;
 }
 
 int64_t um_clone_thread(struct thread *t, const struct clone_args *a)
@@ -340,7 +340,7 @@ int64_t sys_exit(struct thread *t)
 	um_thread_gone(t);
 	if (t->task.tid == t->proc->pid)
 		t->proc->leader_status = (int32_t)t->arg[0];
-	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.has_helper && t->proc == &um.first)
+	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.helper_tid && t->proc == &um.first)
 		um_exit_group(t->proc->leader_status); /* our own thread would stay */
 	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
 	for (;;)
@@ -404,7 +404,7 @@ void um_threads_forked(struct thread *t)
 	t->sighand = &um.sighand;
 	um.first.refs = um.sighand.refs = um.first.threads = 1;
 	um.sighand.lock = 0;
-	um.has_helper = false;
+	um.helper_tid = 0;
 	um.dead_min_flt = um.dead_maj_flt = 0;
 }
 

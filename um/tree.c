@@ -61,6 +61,8 @@ static int64_t tree_file(uint64_t bytes)
 	return err ? err : fd;
 }
 
+uint32_t um_tree_pid(void) { return um.foreign_pids ? 0 : my_pid(); }
+
 void um_tree_config(struct machine_config *mcfg)
 {
 	struct um_config *cfg = &um.shm->cfg;
@@ -78,7 +80,7 @@ void um_tree_config(struct machine_config *mcfg)
 		um_fail(125, "cannot map the memory that processes share: error %ld", -r);
 	mcfg->tree = (struct sf_tree *)TREE_AT;
 	mcfg->tree_ops = &ops;
-	mcfg->pid = my_pid();
+	mcfg->pid = um_tree_pid();
 	if (um.again)
 		return;
 	tree_init(mcfg->tree, cfg->bound_pages, cfg->swap_slots);
@@ -101,6 +103,8 @@ static void stand_for_life(struct thread *t, struct tree_member *me)
 	__atomic_store_n(&me->life, t->task.tid, __ATOMIC_RELEASE);
 }
 
+static bool helper_stop;
+
 static void helper(struct thread *t)
 {
 	const uint64_t all = ~0ull;
@@ -109,6 +113,8 @@ static void helper(struct thread *t)
 	stand_for_life(t, me);
 	for (;;) {
 		uint32_t seen = __atomic_load_n(&me->wake, __ATOMIC_ACQUIRE);
+		while (READ_ONCE(helper_stop))
+			host_call1(__NR_exit, 0);
 		tree_answer(um.mm);
 		if (!READ_ONCE(me->asked))
 			shared_wait(&me->wake, seen, UINT64_MAX);
@@ -128,8 +134,32 @@ void um_tree_born(struct thread *t)
 		return;
 	if (um.again || t->task.tid == um.mc->tree->root)
 		stand_for_life(t, um.mc->me);
-	struct thread *c = um_kernel_thread(t, helper);
-	um.has_helper = c != NULL;
+	um.helper_tid = um_kernel_thread(t, helper);
+}
+
+#define ALONE_TRIES 2000
+
+/* The host counts a thread for a moment longer than we can see it. */
+int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b)
+{
+	int64_t r = host_call2(nr, a, b);
+	if (r != -EINVAL || !um.helper_tid || t->proc != &um.first || READ_ONCE(t->proc->threads) > 1)
+		return r;
+	struct tree_member *me = um.mc->me;
+	stand_for_life(t, me);
+	WRITE_ONCE(helper_stop, true);
+	__atomic_fetch_add(&me->wake, 1, __ATOMIC_RELEASE);
+	shared_wake(&me->wake, 1);
+	for (int i = 0; i < ALONE_TRIES && r == -EINVAL; i++) {
+		const uint64_t ts[2] = { 0, 20000 };
+		host_call2(__NR_nanosleep, HC_A(ts), 0);
+		r = host_call2(nr, a, b);
+		if (r == -EINVAL && i > 100 && host_call3(__NR_tgkill, my_pid(), um.helper_tid, 0) == -ESRCH)
+			break; /* for a reason of its own, then */
+	}
+	WRITE_ONCE(helper_stop, false);
+	um.helper_tid = um_kernel_thread(t, helper);
+	return r;
 }
 
 /* ---------------------------------------------------------------- out of memory (rows 31, 32) */
@@ -152,7 +182,7 @@ static int64_t oom_adjustment(uint32_t pid)
 /* Source: Linux oom_badness. */
 static int64_t badness(const struct sf_tree *tree, const struct tree_member *m)
 {
-	int64_t adj = oom_adjustment(m->pid), total = (int64_t)(tree->bound + tree->nr_slots);
+	int64_t adj = oom_adjustment(m->pid ? m->pid : my_pid()), total = (int64_t)(tree->bound + tree->nr_slots);
 	if (adj == -1000)
 		return INT64_MIN;
 	return (int64_t)(m->used + m->swapped) + adj * total / 1000;
@@ -165,7 +195,7 @@ static struct tree_member *choose_victim(struct sf_tree *tree)
 	int64_t most = INT64_MIN;
 	for (unsigned i = 0; i < READ_ONCE(tree->top); i++) {
 		struct tree_member *m = &tree->member[i];
-		if (READ_ONCE(m->state) != TREE_LIVE || m->life & TREE_DEAD)
+		if (READ_ONCE(m->state) != TREE_LIVE || m->life & TREE_DEAD || (!m->pid && m != um.mc->me))
 			continue;
 		int64_t b = badness(tree, m);
 		if (b == INT64_MIN)

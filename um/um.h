@@ -82,7 +82,8 @@ struct um_process {
 	uint32_t thread_lock;
 	bool verbose;
 	bool again;               /* execve brought us here */
-	bool has_helper;          /* a thread of ours beside the program's (um/tree.c) */
+	bool foreign_pids;        /* our children (or we) are numbered in a name space that the rest of the tree does not share */
+	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
@@ -178,6 +179,7 @@ int um_exec_check(const char *path, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
 struct um_exec_state {
 	uint64_t sigmask;
+	bool foreign_pids;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
 	uint64_t rlim_stack;
 	char path[4096];
