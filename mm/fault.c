@@ -202,11 +202,12 @@ static void fill_ahead(struct fault_ctx *fc, struct io_run *run, const char *buf
 
 unsigned run_fill(struct fault_ctx *fc, struct io_run *run, const char *buf, unsigned flags)
 {
-	bool alike = !buf || !fc->write; /* zeros are as good writable; read data had better stay clean */
+	bool writable = fc->write || run->writable;
+	bool alike = !buf || writable == run->writable; /* zeros are as good writable; read data had better stay clean */
 
-	if (alike && !fill_part(fc, run, buf, 0, run->n, fc->write, flags))
+	if (alike && !fill_part(fc, run, buf, 0, run->n, writable, flags))
 		return 0;
-	if (fill_part(fc, run, buf, run->at, run->at + 1, fc->write, flags)) {
+	if (fill_part(fc, run, buf, run->at, run->at + 1, writable, flags)) {
 		run_undo(fc, run, 0, run->n);
 		return fault_port_error(fc);
 	}
@@ -283,6 +284,7 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 		run_undo(fc, &run, 0, run.n);
 		res = VM_FAULT_RETRY;
 	} else {
+		run.writable = fc->area->flags & VM_WRITE && swap_expects_write(mc, fc->pfn);
 		res = run_fill(fc, &run, buf, 0);
 		fault_window_done(fc, run.lo, run.n);
 	}
@@ -599,6 +601,16 @@ static void count_ip(struct sf_stats *st, vaddr_t ip)
 	}
 }
 
+/* A running mean for policies.  Samples out of all proportion (the thread had lost its processor) count little; a lost update does no harm. */
+static void learn_cost(uint32_t *mean, uint64_t ns)
+{
+	int64_t was = READ_ONCE(*mean), now = (int64_t)MIN(ns, 1u << 30);
+
+	if (was)
+		now = was + (MIN(now, was * 16) - was) / 32;
+	WRITE_ONCE(*mean, (uint32_t)now);
+}
+
 static void count_fault(struct arrival *a, uint64_t ns)
 {
 	struct sf_stats *st = a->mm->mc->stats;
@@ -607,6 +619,10 @@ static void count_fault(struct arrival *a, uint64_t ns)
 	sf_count(&st->faults[kind], 1);
 	sf_count(&st->fault_ns[kind], ns);
 	sf_count(&st->hist[kind][sf_hist_bucket(ns)], 1);
+	if (kind == FK_SOFT)
+		learn_cost(&a->mm->mc->policy_state.soft_ns, ns + st->trap_ns);
+	else if (kind == FK_MAJOR)
+		learn_cost(&a->mm->mc->policy_state.major_ns, ns + st->trap_ns);
 	if (!(a->ret->error_code & PF_USER))
 		sf_count(&st->kernel_faults, 1);
 	if (a->area != UINT32_MAX) {

@@ -80,6 +80,11 @@ void swap_seen_in_memory(struct machine *mc);
 enum swap_trouble { SWAP_FULL, SWAP_WRITE_ERROR, SWAP_READ_ERROR, SWAP_BAD_SUM };
 void swap_warn(struct machine *mc, enum swap_trouble what); /* each once; any context */
 
+/* A page that came back read-only has left unchanged, or was written. */
+void swap_habit(struct machine *mc, bool written);
+/* Will this page, which is coming back, probably be written?  Then its slot is not worth keeping. */
+bool swap_expects_write(struct machine *mc, uint64_t pfn);
+
 /* ---------------------------------------------------------------- fault.c */
 
 /* The (present, write) switch of row 10, and execution (row 11). */
@@ -89,6 +94,7 @@ bool access_error(const struct vm_area *v, unsigned error_code);
 struct io_run {
 	uint64_t lo;      /* first page number */
 	unsigned n, at;   /* pages; index of the faulting one */
+	bool writable;    /* all of it, whatever the fault was */
 	struct page *pg[MAX_WINDOW];
 	uint64_t seq;     /* of the mm when the lock was let go of */
 	const struct vm_type *type;

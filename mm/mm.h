@@ -397,8 +397,8 @@ struct mm {
 	struct fault_stream streams[NR_STREAMS]; uint32_t stream_last, stream_victim;
 };
 
-/* What a policy keeps for itself; zeroed at the start. */
-struct policy_state { uint32_t share; uint64_t touches, fills; };
+/* What a policy keeps for itself, zeroed at the start; and what faults cost lately, trap included, as the core measures it (0: unknown). */
+struct policy_state { uint32_t share; uint64_t touches, fills; uint32_t soft_ns, major_ns; };
 
 struct machine {
 	struct port *port;
@@ -414,7 +414,8 @@ struct machine {
 	uint64_t hidden;          /* frames that are PG_HIDDEN */
 	uint64_t inflight, writeback; /* pages with I/O under way: all, and those being written (even if disowned meanwhile) */
 	struct swap_map *swap; struct store *store;
-	uint32_t nr_iobufs; void *iobufs[8]; /* spare SF_IOBUF buffers */
+	uint32_t reread, rewritten; /* pages back from the store lately: left again unchanged; were written (mm/swap.c) */
+	uint32_t nr_iobufs, iobuf_waiters; void *iobufs[8]; /* spare SF_IOBUF buffers */
 	void *kmem;               /* allocator's state (mm/kmalloc.c) */
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */

@@ -225,6 +225,8 @@ void page_taint(struct mm *mm, struct page *pg)
 {
 	if (pg->flags & PG_SHARED)
 		return;
+	if (pg->slot && !(pg->flags & PG_WRITEBACK))
+		swap_habit(mm->mc, true);
 	page_forget_slot(mm, pg);
 	--*rss_of(mm, pg);
 	pg->flags &= (uint16_t)~(PG_FILE | PG_ZERO | PG_LAZYFREE);

@@ -30,6 +30,7 @@ struct evict {
 	int err[SF_IOBUF_PAGES];
 	unsigned freed;
 	bool dropped;            /* the lock was let go of */
+	bool written;            /* the batch is clean only since we wrote it */
 };
 
 uint64_t store_pages(struct machine *mc)
@@ -72,6 +73,8 @@ static void page_evicted(struct evict *ev, struct page *pg)
 	page_release(mm, pg);
 	pte_set(mm, pfn, slot ? pte_mk_swap(slot) : 0);
 	mm->swapped += slot > 0;
+	if (slot && !ev->written)
+		swap_habit(mm->mc, false);
 	ev->freed++;
 	if (ev->tk && !ev->tk->nr_evicted++)
 		ev->tk->evicted_pfn = pfn;
@@ -336,6 +339,7 @@ static void evict_dirty(struct evict *ev, char *buf)
 	mm_lock(mm);
 	ev->dropped = true;
 	evict_finish(ev);
+	ev->written = true;
 	evict_clean(ev);
 	count_store(mm->mc);
 }

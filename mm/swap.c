@@ -246,6 +246,34 @@ void swap_warn(struct machine *mc, enum swap_trouble what)
 		mc->warn(mc, msg[what]);
 }
 
+/* ---------------------------------------------------------------- habit
+ *
+ * A page that is read back keeps its slot, so that it can leave again without a write; the price is a fault more if it is
+ * written after all.  Which is the likelier is learnt from the pages themselves.  Once most are written, they come back
+ * writable and without slot, but for one in eight that go on being watched. */
+
+#define HABIT_MEMORY 512u
+#define HABIT_WATCH  8u
+
+void swap_habit(struct machine *mc, bool written)
+{
+	if (written)
+		mc->rewritten++;
+	else
+		mc->reread++;
+	if (mc->rewritten + mc->reread < HABIT_MEMORY)
+		return;
+	mc->rewritten /= 2;
+	mc->reread /= 2;
+}
+
+bool swap_expects_write(struct machine *mc, uint64_t pfn)
+{
+	bool watched = (pfn * 0x9e3779b97f4a7c15ull >> 40) % HABIT_WATCH == 0;
+
+	return !watched && mc->rewritten > HABIT_MEMORY / 16 && mc->rewritten > mc->reread;
+}
+
 /* ---------------------------------------------------------------- contents */
 
 /* Bound to the slot's number, so that a store which returns another slot's page is found out too. */

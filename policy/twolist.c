@@ -20,16 +20,17 @@
  * At one NEW page in 32 that would be hidden, the coldest ACTIVE page is hidden first.  Without that, a working set that grew
  * stale would stay for ever when the next one is too large to be noticed between NEW and INACTIVE.
  *
- * How many pages are hidden adapts.  A soft fault costs a tenth of a read or less, so they are worth having while they tell which pages to keep; a program
- * whose hot set hardly fits would pay for them all the time and learn nothing.  When there are many for each fill, fewer
- * pages are hidden; when there are few, more. */
+ * How many pages are hidden adapts.  Soft faults are worth having while they tell which pages to keep; a program that hops about in more than
+ * fits would pay for them all the time and learn nothing.  They may cost a fixed part of what reading pages back costs,
+ * both as measured: over that, fewer pages are hidden; well below, more. */
 
 #include "policy/scan.h"
 
 #define INACTIVE_MOST  4  /* one resident page in so many is hidden when memory is short … */
 #define INACTIVE_LEAST 64 /* … and when soft faults are too many */
 #define ADAPT_EVERY    1024 /* soft faults and fills */
-#define SOFT_MANY      3  /* soft faults for each fill */
+#define SOFT_MANY      3  /* soft faults for each fill, while their costs are not known */
+#define SOFT_PART      4  /* all soft faults may cost this part of all fills */
 #define AHEAD_SHARE   16 /* may be unused read-ahead before it is hidden first */
 #define NEW_SHARE     16 /* stay NEW and visible while there are ACTIVE pages to hide */
 #define TEST_SHARE    32 /* NEW pages for each ACTIVE page that is put to the test */
@@ -39,6 +40,14 @@
 
 enum { L_ACTIVE, L_NEW, L_AHEAD, L_INACTIVE };
 
+/* So many soft faults may go with these fills. */
+static uint64_t soft_budget(const struct policy_state *st)
+{
+	uint64_t soft = READ_ONCE(st->soft_ns), major = READ_ONCE(st->major_ns);
+
+	return soft && major ? st->fills * major / soft / SOFT_PART : st->fills * SOFT_MANY;
+}
+
 static void adapt(struct machine *mc)
 {
 	struct policy_state *st = &mc->policy_state;
@@ -47,9 +56,9 @@ static void adapt(struct machine *mc)
 		st->share = INACTIVE_MOST;
 	if (st->touches + st->fills < ADAPT_EVERY)
 		return;
-	if (st->touches > SOFT_MANY * st->fills)
+	if (st->touches > soft_budget(st))
 		st->share = MIN(st->share + (st->share + 1) / 2, INACTIVE_LEAST);
-	else if (st->touches < st->fills)
+	else if (st->touches * 3 < soft_budget(st))
 		st->share = MAX(st->share - st->share / 3, INACTIVE_MOST);
 	st->touches = st->fills = 0;
 }
