@@ -167,7 +167,10 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 	}
 	sm->used += run.n;
 	sm->hint = run.slot + run.n;
-	sm->high = MAX(sm->high, sm->hint);
+	if (sm->hint > sm->high) {
+		sm->high = sm->hint;
+		machine_count_tables(mc);
+	}
 	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, run.n, __ATOMIC_RELAXED));
 	*ret_slot = run.slot;
 	return run.n;
@@ -211,6 +214,13 @@ void swap_free(struct machine *mc, uint64_t slot, unsigned n)
 uint64_t swap_used(struct machine *mc)
 {
 	return mc->swap ? mc->swap->used : 0;
+}
+
+uint64_t swap_map_bytes(struct machine *mc)
+{
+	const struct swap_map *sm = mc->swap;
+
+	return sm ? sm->high * (sizeof(*sm->sum) + sizeof(*sm->use)) + MAP_BYTES(sm->high) : 0;
 }
 
 bool swap_nearly_full(struct machine *mc)
