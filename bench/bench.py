@@ -5,10 +5,12 @@
     bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory uml
 
 Every figure is the median of N runs (5 unless told), and what is compared runs in turn, A B A B, so that a drift of the
-machine hits both."""
+machine hits both.  Costs of faults and the first table of programs are processor time, which a busy machine disturbs least; programs
+under pressure wait for a disk, so there it is wall time, with processor time beside it."""
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,7 +26,8 @@ class Bench:
         self.build, self.runs = os.path.abspath(build), runs
         self.softfault = os.path.join(self.build, 'softfault')
         self.faults = os.path.join(self.build, 'faults')
-        self.work = tempfile.mkdtemp(prefix='sf-bench.')
+        self.work = tempfile.mkdtemp(prefix='sf-bench.', dir='/var/tmp')
+        self.killed = {}
 
     def under(self, engine, argv, opts=()):
         return [self.softfault, 'run', '-q', '--engine', engine, *opts, '--', *argv]
@@ -37,13 +40,25 @@ class Bench:
             print('  failed:', ' '.join(argv), r.stderr.strip()[-200:], file=sys.stderr)
             return float('nan')
 
-    def wall(self, argv, env=None):
-        t0 = time.monotonic()
-        r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.work, env=env, timeout=1800)
+    def times(self, argv):
+        """(wall, processor) seconds of one run; infinite when it does not finish."""
+        r0, t0 = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        try:
+            r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.work, timeout=300)
+        except subprocess.TimeoutExpired:
+            return (float('inf'), float('inf'))
+        t1, r1 = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         if r.returncode:
-            print('  failed:', ' '.join(argv), r.stderr.decode()[-200:], file=sys.stderr)
-            return float('nan')
-        return time.monotonic() - t0
+            self.killed[argv[0]] = self.killed.get(argv[0], 0) + 1
+            return (float('inf'), float('inf'))
+        return (t1 - t0, r1.ru_utime - r0.ru_utime + r1.ru_stime - r0.ru_stime)
+
+    def median_times(self, commands):
+        got = {n: [] for n in commands}
+        for _ in range(self.runs):
+            for n, argv in commands.items():
+                got[n].append(self.times(argv))
+        return {n: tuple(statistics.median(x[i] for x in v) for i in (0, 1)) for n, v in got.items()}
 
     def interleaved(self, commands, measure):
         """{name: argv} -> {name: median}, one run of each in turn."""
@@ -56,50 +71,57 @@ class Bench:
 
 def section_faults(b):
     print('\nCost of one fault, ns (program-side, signal round trip included); bare = empty handler + the one system call')
-    rows = [('anon-random', 'first-touch write, shuffled', {'uffd': 'bare-uffd', 'segv': 'bare-segv'}),
-            ('anon-read', 'first-touch read, shuffled', {'uffd': 'bare-uffd', 'segv': 'bare-segv'}),
-            ('file-read', 'private file read, shuffled', {'uffd': 'bare-uffd', 'segv': 'bare-segv'}),
-            ('cow', 'copy-on-write of a file page', {'uffd': 'bare-wp', 'segv': 'bare-segv'}),
-            ('segv', "program's SIGSEGV + mprotect", {'uffd': None, 'segv': None}),
-            ('anon-seq', 'sequential first touch, per page', {'uffd': 'bare-uffd16', 'segv': 'bare-segv'}),
-            ('syscall', 'trapped system call (getppid)', {'uffd': None, 'segv': None})]
+    rows = [('anon-random', 'first-touch write, shuffled', ('bare-uffd', 'bare-segv')),
+            ('anon-seq', 'the same in order, per page', ('bare-uffd16', 'bare-segv')),
+            ('file-read', 'file read, 16 pages a fault', ('bare-file', 'bare-filesegv')),
+            ('cow', 'copy-on-write of a file page', ('bare-wp', 'bare-mprotect')),
+            ('wp', 'write to a page read before', ('bare-wp', 'bare-mprotect')),
+            ('trap', "program's SIGSEGV handler", ('trap', 'trap')),
+            ('segv', 'the same and an mprotect', ('segv', 'segv')),
+            ('syscall', 'system call (getppid)', ('syscall', 'syscall'))]
     print(f"{'':34s}{'native':>9s} " + ''.join(f'{e:>9s}{"bare":>9s}{"x bare":>8s}{"x native":>9s} ' for e in ENGINES))
     for mode, label, bare in rows:
         cmds = {'native': [b.faults, mode]}
-        for e in ENGINES:
+        for e, base in zip(ENGINES, bare):
             cmds[e] = b.under(e, [b.faults, mode])
-            if bare[e]:
-                cmds['bare ' + e] = [b.faults, bare[e]]
+            cmds['bare ' + e] = [b.faults, base]
         m = b.interleaved(cmds, b.number)
         line = f"{label:34s}{m['native']:9.0f} "
         for e in ENGINES:
-            base = m.get('bare ' + e)
-            line += f"{m[e]:9.0f}" + (f'{base:9.0f}{m[e] / base:8.2f}' if base else f"{'':>9s}{'':>8s}") + f"{m[e] / m['native']:9.2f} "
+            line += f"{m[e]:9.0f}{m['bare ' + e]:9.0f}{m[e] / m['bare ' + e]:8.2f}{m[e] / m['native']:9.2f} "
         print(line, flush=True)
+    out = os.path.join(b.work, 'sparse.json')
+    subprocess.run([b.softfault, 'run', '--engine', 'uffd', '--stats=json', '-o', out, '--', b.faults, 'sparse', '16384'], capture_output=True, check=False)
+    with open(out) as f:
+        m = json.load(f)
+    print(f"sparse touches (one page in 16): {(m['memory']['peak_resident_bytes'] >> 12)} pages resident for 1024 touched and a program of about 300")
 
 
 def inputs(b):
     text = os.path.join(b.work, 'text')
     with open(text, 'w') as f:
         x = 12345
-        for i in range(600000):
+        for i in range(400000):
             x = (x * 1103515245 + 12345) & 0x7fffffff
             f.write(f'{x} line {i} {x % 997} the quick brown fox {x ^ i}\n')
     sql = ("CREATE TABLE t(a INTEGER PRIMARY KEY, b INTEGER, c TEXT);WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n "
            "WHERE i<600000) INSERT INTO t SELECT i,(i*7919)%100003,'row '||i FROM n;CREATE INDEX tb ON t(b);"
            "SELECT b%17,count(*),sum(length(c)) FROM t GROUP BY 1;")
-    return {'xz': ['xz', '-T1', '-3', '-c', text], 'sqlite3': ['sqlite3', ':memory:', sql],
+    return {'xz': ['xz', '-T1', '-1', '-c', text], 'sqlite3': ['sqlite3', ':memory:', sql],
             'sort': ['sort', '-S', '200M', '--parallel=1', text]}
 
 
 def section_programs(b):
-    print('\nPrograms whose data fit: wall seconds')
-    print(f"{'':10s}{'native':>9s} " + ''.join(f'{e:>9s}{"ratio":>7s} ' for e in ENGINES))
+    print('\nPrograms whose data fit: processor seconds, and wall seconds where they differ in kind')
+    print(f"{'':10s}{'native':>9s} " + ''.join(f'{e:>9s}{"ratio":>7s}{"wall":>7s} ' for e in ENGINES))
     for name, argv in inputs(b).items():
         if not shutil.which(argv[0]):
             continue
-        m = b.interleaved({'native': argv, **{e: b.under(e, argv) for e in ENGINES}}, b.wall)
-        print(f"{name:10s}{m['native']:9.2f} " + ''.join(f"{m[e]:9.2f}{m[e] / m['native']:7.2f} " for e in ENGINES), flush=True)
+        m = b.median_times({'native': argv, **{e: b.under(e, argv) for e in ENGINES}})
+        print(f"{name:10s}{m['native'][1]:9.2f} " +
+              ''.join(f"{m[e][1]:9.2f}{m[e][1] / m['native'][1]:7.2f}{m[e][0] / m['native'][0]:7.2f} " for e in ENGINES), flush=True)
+    m = b.median_times({'native': ['/bin/true'], **{e: b.under(e, ['/bin/true']) for e in ENGINES}})
+    print('start and end of /bin/true, ms: ' + ', '.join(f'{n} {v[0] * 1e3:.1f}' for n, v in m.items()))
 
 
 def peak_of(b, argv):
@@ -111,39 +133,45 @@ def peak_of(b, argv):
 
 
 class Cgroup:
-    """A memory cgroup with swap on a file of the same disk, when this machine and user allow it; None otherwise."""
+    """A memory cgroup (v2, or v1 where that is mounted) with swap on a file of the same disk; OSError where it cannot be had."""
     def __init__(self, b):
-        self.swap = os.path.join(b.work, 'swapfile')
-        self.dir = None
+        self.swap, self.dir = os.path.join(b.work, 'swapfile'), None
+        if os.geteuid():
+            raise OSError('only root may')
         root = '/sys/fs/cgroup'
-        if os.geteuid() or 'memory' not in open(root + '/cgroup.controllers').read():
+        if os.path.isdir(root + '/memory'):
+            self.dir, self.limit = root + '/memory/sf-bench', 'memory.limit_in_bytes'
+        elif 'memory' in open(root + '/cgroup.controllers').read().split():
+            with open(root + '/cgroup.subtree_control', 'w') as f:
+                f.write('+memory')
+            self.dir, self.limit = root + '/sf-bench', 'memory.max'
+        else:
             raise OSError('no memory controller')
-        with open(root + '/cgroup.subtree_control', 'w') as f:
-            f.write('+memory')
-        subprocess.run(['dd', 'if=/dev/zero', f'of={self.swap}', 'bs=1M', 'count=2048', 'status=none'], check=True)
+        subprocess.run(['dd', 'if=/dev/zero', f'of={self.swap}', 'bs=1M', 'count=1024', 'status=none'], check=True)
         os.chmod(self.swap, 0o600)
         subprocess.run(['mkswap', '-q', self.swap], check=True, capture_output=True)
         subprocess.run(['swapon', self.swap], check=True, capture_output=True)
-        self.dir = root + '/sf-bench'
         os.makedirs(self.dir, exist_ok=True)
 
     def argv(self, bound, argv):
-        return ['sh', '-c', f'echo {bound} > {self.dir}/memory.max; echo $$ > {self.dir}/cgroup.procs; exec "$@"', 'sh', *argv]
+        return ['sh', '-c', f'echo {bound} > {self.dir}/{self.limit}; echo $$ > {self.dir}/cgroup.procs; exec "$@"', 'sh', *argv]
 
     def close(self):
         subprocess.run(['swapoff', self.swap], capture_output=True)
-        if self.dir:
+        try:
             os.rmdir(self.dir)
+        except OSError:
+            pass
 
 
 def section_pressure(b):
-    print("\nPrograms under their need: wall seconds; cgroup = the kernel's own memory.max with swap on a file of the same disk")
+    print("\nPrograms under their need: wall/processor seconds; cgroup = the kernel's own limit with swap on a file of the same disk")
     try:
         cg = Cgroup(b)
     except (OSError, subprocess.CalledProcessError) as e:
         print(f'  no cgroup to compare with on this machine: {e}')
         cg = None
-    print(f"{'':22s}{'native':>8s}{'cgroup':>8s}{'file':>8s}{'zram':>8s}{'file/cg':>9s}{'zram/cg':>9s}{'file/nat':>9s}{'zram/nat':>9s}")
+    print(f"{'':26s}" + ''.join(f'{n:>14s}' for n in ('native', 'cgroup', 'file', 'zram')) + f"{'file/cg':>9s}{'zram/cg':>9s}  cgroup killed")
     try:
         for name, argv in inputs(b).items():
             if not shutil.which(argv[0]):
@@ -151,14 +179,16 @@ def section_pressure(b):
             peak = peak_of(b, argv)
             for frac in (2, 4):
                 bound = peak // frac & ~4095
-                cmds = {'native': argv, 'file': b.under('auto', argv, ['-m', str(bound)]),
-                        'zram': b.under('auto', argv, ['-m', str(bound), '--swap', 'zram,' + b.work])}
+                cmds = {'native': argv}
                 if cg:
                     cmds['cgroup'] = cg.argv(bound, argv)
-                m = b.interleaved(cmds, b.wall)
-                c = m.get('cgroup', float('nan'))
-                print(f"{name + ' 1/' + str(frac) + ' of ' + str(peak >> 20) + ' MiB':22s}{m['native']:8.2f}{c:8.2f}{m['file']:8.2f}{m['zram']:8.2f}"
-                      f"{m['file'] / c:9.2f}{m['zram'] / c:9.2f}{m['file'] / m['native']:9.2f}{m['zram'] / m['native']:9.2f}", flush=True)
+                cmds |= {'file': b.under('auto', argv, ['-m', str(bound), '--swap', b.work]),
+                         'zram': b.under('auto', argv, ['-m', str(bound), '--swap', 'zram,' + b.work])}
+                b.killed.clear()
+                m = {'cgroup': (float('nan'),) * 2, **b.median_times(cmds)}
+                print(f"{name + ' 1/' + str(frac) + ' of ' + str(peak >> 20) + ' MiB':26s}" +
+                      ''.join(f'{m[n][0]:8.2f}/{m[n][1]:5.2f}' for n in ('native', 'cgroup', 'file', 'zram')) +
+                      f"{m['file'][0] / m['cgroup'][0]:9.2f}{m['zram'][0] / m['cgroup'][0]:9.2f}  {b.killed.get('sh', 0)} of {b.runs}", flush=True)
     finally:
         if cg:
             cg.close()
@@ -166,14 +196,17 @@ def section_pressure(b):
 
 def section_memory(b):
     print('\nOur own memory')
-    for label, mode, pages, opts in (('fixed (a program that does nothing)', 'syscall', 1, ()),
-                                     ('resident', 'anon-seq', 131072, ()), ('swapped', 'anon-seq', 131072, ('-m', '16M'))):
+    def memory(mode, pages, opts=()):
         out = os.path.join(b.work, 'mem.json')
         subprocess.run([b.softfault, 'run', '--engine', 'uffd', '--stats=json', '-o', out, *opts, '--', b.faults, mode, str(pages)],
                        capture_output=True, check=False)
         with open(out) as f:
-            m = json.load(f)['memory']
-        print(f"  {label:40s} {m.get('kernel_bytes', 0) >> 10} KiB fixed, {m.get('meta_bytes', 0) / max(pages, 1):.1f} bytes of tables a page")
+            return json.load(f)['memory']
+    none, few, many = memory('syscall', 1), memory('anon-seq', 65536), memory('anon-seq', 131072)
+    sfew, smany = memory('anon-seq', 65536, ('-m', '16M')), memory('anon-seq', 131072, ('-m', '16M'))
+    print(f"  fixed {none['kernel_fixed_bytes'] >> 10} KiB, tables of a small program {none['kernel_tables_bytes'] >> 10} KiB")
+    print(f"  {(many['kernel_tables_bytes'] - few['kernel_tables_bytes']) / 65536:.1f} bytes a resident page, "
+          f"{(smany['kernel_tables_bytes'] - sfew['kernel_tables_bytes']) / 65536:.1f} a swapped page")
 
 
 def section_uml(b):

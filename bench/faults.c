@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* faults.c - one kind of page fault many times, timed by itself: prints nanoseconds per fault (or per page)
+/* faults.c - one kind of page fault many times, timed by itself: prints nanoseconds of processor time per fault (or per page)
  *
  *     faults MODE [PAGES]
  *
  * Run natively, or under softfault run, the program measures what the program sees.  The bare-* modes are the yardstick: an empty
  * handler and the one system call that installs the page, in this process, without any softfault.
  *
- *   anon-seq     first write to each page, ascending           anon-random  the same in shuffled order
- *   anon-read    first read of each page, shuffled             file-read    first read of each page of a private file mapping
- *   cow          first write to a file page that was read      wp           write to a page made read-only, then writable again
- *   segv         a program's own SIGSEGV handler with mprotect syscall      getppid
- *   bare-uffd    SIGBUS + UFFDIO_COPY                           bare-uffd16  the same, 16 pages a fault, per page
- *   bare-wp      SIGBUS + UFFDIO_WRITEPROTECT                   bare-segv    SIGSEGV + write to /proc/self/mem + mprotect
- *   bare-trap    SIGSEGV on a bad address, skipped by the handler */
+ *   anon-seq     first write to each page, ascending         anon-random    the same in shuffled order
+ *   anon-read    first read of each page, shuffled           wp             write to each page that was read so
+ *   file-read    first read of each block of 16 pages of a private file mapping
+ *   cow          write to each file page that was read       trap           the program's SIGSEGV handler, nothing else
+ *   segv         the same with an mprotect in the handler    syscall        getppid
+ *   sparse       one page in 16 (for what stays resident)
+ *   bare-uffd    SIGBUS + UFFDIO_COPY                         bare-segv      SIGSEGV + write to /proc/self/mem + mprotect
+ *   bare-uffd16  the same, 16 pages a fault, per page
+ *   bare-wp      SIGBUS + UFFDIO_WRITEPROTECT                 bare-mprotect  SIGSEGV + mprotect
+ *   bare-file    SIGBUS + pread + UFFDIO_COPY of 16 pages     bare-filesegv  SIGSEGV + pread + /proc/self/mem + mprotect */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -31,15 +34,15 @@
 #define PAGE 4096ul
 static size_t pages = 16384;
 static char *mem;
-static int uffd = -1, memfd_self = -1;
+static int uffd = -1, memfd_self = -1, file = -1;
 static unsigned batch = 1;
-static char zeros[16 * PAGE];
+static char zeros[16 * PAGE], bytes[16 * PAGE];
 static volatile char sink;
 
 static double now(void)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -89,34 +92,62 @@ static void anon(int random, int write)
 	report(t0, pages);
 }
 
-static char *map_file(void)
+static void sparse(void)
 {
-	char name[] = "/tmp/faults.XXXXXX";
-	int fd = mkstemp(name);
-	if (fd < 0)
-		die("mkstemp");
-	unlink(name);
+	mem = map_anon(PROT_READ | PROT_WRITE);
+	double t0 = now();
 	for (size_t i = 0; i < pages; i += 16)
-		if (write(fd, zeros, sizeof(zeros)) != (ssize_t)sizeof(zeros))
-			die("write");
-	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		die("mmap");
-	return p;
+		*(volatile char *)(mem + i * PAGE) = 1;
+	report(t0, pages / 16);
 }
 
+static void open_file(void)
+{
+	char name[] = "/tmp/faults.XXXXXX";
+	file = mkstemp(name);
+	if (file < 0)
+		die("mkstemp");
+	unlink(name);
+	memset(bytes, 7, sizeof(bytes));
+	for (size_t i = 0; i < pages; i += 16)
+		if (write(file, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes))
+			die("write");
+}
+
+/* Reads come by blocks, as fault-around would make single pages of a block cheaper than a fault. */
 static void file_pages(int then_write)
 {
 	uint32_t *order = shuffled();
-	mem = map_file();
+	size_t n = 0;
+	open_file();
+	mem = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	if (mem == MAP_FAILED)
+		die("mmap");
 	double t0 = now();
 	for (size_t i = 0; i < pages; i++)
-		sink = *(volatile char *)(mem + order[i] * PAGE);
+		if (order[i] % 16 == 5) {
+			sink = *(volatile char *)(mem + order[i] * PAGE);
+			n++;
+		}
 	if (then_write) {
+		for (n = 0; n < pages; n++)
+			sink = *(volatile char *)(mem + n * PAGE);
 		t0 = now();
 		for (size_t i = 0; i < pages; i++)
 			*(volatile char *)(mem + order[i] * PAGE) = 1;
 	}
+	report(t0, n);
+}
+
+static void write_protected(void)
+{
+	uint32_t *order = shuffled();
+	mem = map_anon(PROT_READ | PROT_WRITE);
+	for (size_t i = 0; i < pages; i++)
+		sink = *(volatile char *)(mem + order[i] * PAGE);
+	double t0 = now();
+	for (size_t i = 0; i < pages; i++)
+		*(volatile char *)(mem + order[i] * PAGE) = 1;
 	report(t0, pages);
 }
 
@@ -133,7 +164,7 @@ static void install(int signo, void (*fn)(int, siginfo_t *, void *))
 	sigaction(signo, &sa, NULL);
 }
 
-static void program_segv(int native_wp)
+static void program_segv(void)
 {
 	if (pages > 8192)
 		pages = 8192; /* each page splits a host mapping */
@@ -141,8 +172,6 @@ static void program_segv(int native_wp)
 	mem = map_anon(PROT_READ | PROT_WRITE);
 	memset(mem, 1, pages * PAGE);
 	mprotect(mem, pages * PAGE, PROT_READ);
-	if (native_wp) /* the write protection goes away without any handler */
-		mprotect(mem, pages * PAGE, PROT_READ | PROT_WRITE);
 	uint32_t *order = shuffled();
 	double t0 = now();
 	for (size_t i = 0; i < pages; i++)
@@ -165,9 +194,8 @@ static void on_missing(int s, siginfo_t *si, void *c)
 		_exit(3);
 }
 
-static void bare_uffd(unsigned b, int wp)
+static void uffd_open(void)
 {
-	uint32_t *order = shuffled();
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
 	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP };
 	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
@@ -177,6 +205,12 @@ static void bare_uffd(unsigned b, int wp)
 				     .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP };
 	if (ioctl(uffd, UFFDIO_REGISTER, &r))
 		die("register");
+}
+
+static void bare_uffd(unsigned b, int wp)
+{
+	uint32_t *order = shuffled();
+	uffd_open();
 	install(SIGBUS, on_missing);
 	batch = b;
 	double t0 = now();
@@ -214,6 +248,43 @@ static void bare_segv(void)
 	report(t0, pages);
 }
 
+static void on_file(int s, siginfo_t *si, void *c)
+{
+	(void)c;
+	uintptr_t a = (uintptr_t)si->si_addr & ~(16 * PAGE - 1);
+	if (pread(file, bytes, sizeof(bytes), (off_t)(a - (uintptr_t)mem)) != (ssize_t)sizeof(bytes))
+		_exit(3);
+	struct uffdio_copy cp = { .dst = a, .src = (uintptr_t)bytes, .len = sizeof(bytes), .mode = UFFDIO_COPY_MODE_WP };
+	if (s == SIGBUS ? ioctl(uffd, UFFDIO_COPY, &cp)
+			: pwrite(memfd_self, bytes, sizeof(bytes), (off_t)a) != (ssize_t)sizeof(bytes) ||
+				  mprotect((void *)a, sizeof(bytes), PROT_READ))
+		_exit(3);
+}
+
+static void bare_file(int segv)
+{
+	uint32_t *order = shuffled();
+	size_t n = 0;
+	open_file();
+	if (segv) {
+		memfd_self = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+		mem = map_anon(PROT_NONE);
+	} else {
+		uffd_open();
+	}
+	uintptr_t skew = -(uintptr_t)mem & (16 * PAGE - 1); /* blocks are aligned in memory */
+	mem += skew;
+	pages -= skew / PAGE + 16;
+	install(segv ? SIGSEGV : SIGBUS, on_file);
+	double t0 = now();
+	for (size_t i = 0; i < pages; i++)
+		if (order[i] % 16 == 5 && order[i] < pages) {
+			sink = *(volatile char *)(mem + order[i] * PAGE);
+			n++;
+		}
+	report(t0, n);
+}
+
 static void on_bad(int s, siginfo_t *si, void *c)
 {
 	(void)s, (void)si;
@@ -248,16 +319,19 @@ int main(int argc, char **argv)
 	if (!strcmp(m, "anon-seq")) anon(0, 1);
 	else if (!strcmp(m, "anon-random")) anon(1, 1);
 	else if (!strcmp(m, "anon-read")) anon(1, 0);
+	else if (!strcmp(m, "sparse")) sparse();
+	else if (!strcmp(m, "wp")) write_protected();
 	else if (!strcmp(m, "file-read")) file_pages(0);
 	else if (!strcmp(m, "cow")) file_pages(1);
-	else if (!strcmp(m, "wp")) program_segv(1);
-	else if (!strcmp(m, "segv")) program_segv(0);
+	else if (!strcmp(m, "segv") || !strcmp(m, "bare-mprotect")) program_segv();
+	else if (!strcmp(m, "trap")) bare_trap();
 	else if (!strcmp(m, "syscall")) syscalls();
 	else if (!strcmp(m, "bare-uffd")) bare_uffd(1, 0);
 	else if (!strcmp(m, "bare-uffd16")) bare_uffd(16, 0);
 	else if (!strcmp(m, "bare-wp")) bare_uffd(1, 1);
 	else if (!strcmp(m, "bare-segv")) bare_segv();
-	else if (!strcmp(m, "bare-trap")) bare_trap();
+	else if (!strcmp(m, "bare-file")) bare_file(0);
+	else if (!strcmp(m, "bare-filesegv")) bare_file(1);
 	else {
 		fprintf(stderr, "usage: faults MODE [PAGES]; see the head of bench/faults.c\n");
 		return 2;

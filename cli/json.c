@@ -148,7 +148,7 @@ static json_t *memory_json(const struct report *r)
 	set(o, "peak_swapped_bytes", number(s->peak_swapped * PAGE_SIZE));
 	set(o, "peak_store_bytes", number(s->peak_store_bytes));
 	set(o, "kernel_fixed_bytes", number(r->shm->kernel_bytes));
-	set(o, "kernel_tables_bytes", number(r->shm->meta_bytes));
+	set(o, "kernel_tables_bytes", number(r->shm->stats.table_bytes));
 	return o;
 }
 

@@ -295,12 +295,13 @@ static void join_command(char *buf, size_t n, char **argv)
 			*c = ' ';
 }
 
-/* Half the bound for compressed pages, or half the machine when there is no bound. */
+/* A quarter of the bound for compressed pages: what does not fit there costs a read, but what is taken from the program costs faults.  Never more
+ * than half of it. */
 static uint64_t zram_bytes(const struct run_options *o)
 {
-	if (o->swap.zram_bytes)
-		return o->swap.zram_bytes;
-	return o->bound_pages ? o->bound_pages * PAGE_SIZE / 2 : physical_memory() / 2;
+	const uint64_t all = o->bound_pages ? o->bound_pages * PAGE_SIZE : physical_memory();
+
+	return o->swap.zram_bytes ? MIN(o->swap.zram_bytes, all / 2) : all / 4;
 }
 
 static void fill_config(const struct run_options *o, const struct run_files *f, struct um_config *cfg)

@@ -215,6 +215,13 @@ void machine_destroy(struct machine *mc)
 	machine_free(container_of(mc, struct machine_box, mc));
 }
 
+void machine_count_tables(struct machine *mc)
+{
+	uint64_t frames = mc->frames_touched * sizeof(struct page);
+
+	WRITE_ONCE(mc->stats->table_bytes, kmem_bytes(mc) + frames + swap_map_bytes(mc) + mc->port->table_bytes);
+}
+
 void machine_check(struct machine *mc)
 {
 	mm_lock(mc->mm);

@@ -262,6 +262,7 @@ void swap_set_sum(struct machine *mc, uint64_t slot, const void *page);
 int swap_read(struct machine *mc, uint64_t slot, unsigned n, void *buf);
 int swap_write(struct machine *mc, uint64_t slot, unsigned n, const void *buf); /* sums and writes; no lock held */
 uint64_t swap_used(struct machine *mc);
+uint64_t swap_map_bytes(struct machine *mc); /* touched so far */
 
 /* ---------------------------------------------------------------- the fault path (mm/fault.c) */
 
@@ -455,6 +456,7 @@ int machine_create(const struct machine_config *cfg, struct machine **ret);
 /* Free everything.  The machine must be quiet.  Stores and port stay the caller's. */
 void machine_destroy(struct machine *mc);
 #define MACHINE_MIN_PAGES 64u
+void machine_count_tables(struct machine *mc); /* stats->table_bytes anew; locked: mm */
 void machine_check(struct machine *mc); /* areas_check, pages_check, swap map agree */
 
 /* ---------------------------------------------------------------- fork (mm/fork.c)

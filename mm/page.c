@@ -177,6 +177,8 @@ struct page *page_alloc_nowait(struct machine *mc)
 	} else {
 		SF_BUG_ON(mc->frames_touched + 1 >= mc->max_frames);
 		pg = frame_page(mc, (uint32_t)++mc->frames_touched);
+		if (!(mc->frames_touched & 1023))
+			machine_count_tables(mc);
 	}
 	*pg = (struct page){ .list = NO_LIST };
 	mc->used++;

@@ -39,6 +39,8 @@ static uint64_t *node_new(struct mm *mm)
 	uint64_t *n = kmalloc(mm->mc, ENTRIES * sizeof(*n));
 
 	mm->ptable_pages += n != NULL;
+	if (mm->mc->kmem)
+		machine_count_tables(mm->mc);
 	return n;
 }
 

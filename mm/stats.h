@@ -75,6 +75,7 @@ struct sf_stats {
 	uint64_t syscalls, signals;
 	uint64_t nr_areas, peak_areas;
 	uint64_t host_maps_peak;
+	uint64_t table_bytes;     /* page tables, descriptors and the like, as of their last growth */
 	uint64_t trap_ns;         /* cost of one bare trap (signal round trip), measured at start */
 	struct sf_area_stat area[SF_STAT_AREAS];
 	struct sf_ip_stat ip[SF_STAT_IPS];

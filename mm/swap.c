@@ -216,7 +216,10 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 		tree_hold(mc, mc->me, run.slot, got);
 	__atomic_fetch_add(&sm->c->used, got, __ATOMIC_RELAXED);
 	WRITE_ONCE(sm->c->hint, run.slot + got);
-	sf_peak(&sm->c->high, run.slot + got);
+	if (run.slot + got > READ_ONCE(sm->c->high)) {
+		sf_peak(&sm->c->high, run.slot + got);
+		machine_count_tables(mc);
+	}
 	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, got, __ATOMIC_RELAXED));
 	*ret_slot = run.slot;
 	return got;
@@ -279,6 +282,13 @@ void swap_free(struct machine *mc, uint64_t slot, unsigned n)
 uint64_t swap_used(struct machine *mc)
 {
 	return mc->swap ? READ_ONCE(mc->swap->c->used) : 0;
+}
+
+uint64_t swap_map_bytes(struct machine *mc)
+{
+	const struct swap_map *sm = mc->swap;
+
+	return sm ? READ_ONCE(sm->c->high) * (sizeof(*sm->sum) + sizeof(*sm->use)) + MAP_BYTES(sm->c->high) : 0;
 }
 
 bool swap_nearly_full(struct machine *mc)

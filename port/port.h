@@ -116,6 +116,7 @@ struct port {
 	/* Host mappings in use and the most there may be; the core starts to hide visible pages when nr_maps
 	 * comes within 1/8 of max_maps.  max_maps 0: no such limit. */
 	uint64_t nr_maps, max_maps;
+	uint64_t table_bytes;  /* memory of the port's own tables */
 };
 
 #endif

@@ -67,7 +67,6 @@ struct um_shared {
 	char killed_by[128];      /* OOM text, if that ended it */
 	uint64_t host_calls;      /* made so far; counted only while cfg.inject is armed */
 	uint64_t kernel_bytes;    /* fixed memory of our own at start */
-	uint64_t meta_bytes;      /* tables and descriptors now */
 	uint32_t nr_maps; struct um_map_rec maps[UM_MAPS];
 	uint64_t trace_next;      /* records handed out so far */
 	uint64_t trace_done[UM_TRACE_BLOCKS]; /* records completed in the block */

@@ -299,6 +299,22 @@ static void check_minimum(void)
 		um_fail(125, "a bound of %lu KiB is too small to run a program; the minimum is %u KiB", b * 4, MINIMUM_PAGES * 4);
 }
 
+/* Resident bytes of this process while the program has none yet. */
+static uint64_t own_bytes(void)
+{
+	char text[64] = { 0 };
+	int64_t fd = host_call3(__NR_openat, -100, HC_A("/proc/self/statm"), 0x80000 /* O_CLOEXEC */);
+	const char *s = text;
+
+	if (fd < 0)
+		return 0;
+	host_call3(__NR_read, fd, HC_A(text), sizeof(text) - 1);
+	host_call1(__NR_close, fd);
+	while (*s && *s++ != ' ')
+		;
+	return text_number(s) * PAGE_SIZE;
+}
+
 __attribute__((noreturn)) void um_start(uint64_t *sp)
 {
 	struct thread *t = (struct thread *)um_kstack0;
@@ -330,10 +346,12 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	make_machine();
 	um_tree_born(t);
 	um_arm_stack(t);
-	if (!um.again)
+	if (!um.again) {
 		measure_trap();
-	else
+		um.shm->kernel_bytes = own_bytes();
+	} else {
 		um.mm->limits.stack = state.rlim_stack;
+	}
 	um_load_program(um.again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
 	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);

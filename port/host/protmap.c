@@ -42,11 +42,19 @@ static int make_leaf(struct host_port *hp, uint64_t pfn)
 	uint8_t ***mid = &hp->pm.root[pfn >> 2 * PM_LEVEL_BITS & (PM_LEVEL - 1)];
 	uint8_t **leaf;
 
-	if (!*mid && !(*mid = own_alloc(hp, TABLE_BYTES, PROT_READ | PROT_WRITE)))
-		return -ENOMEM;
+	if (!*mid) {
+		*mid = own_alloc(hp, TABLE_BYTES, PROT_READ | PROT_WRITE);
+		if (!*mid)
+			return -ENOMEM;
+		hp->port.table_bytes += PAGE_SIZE; /* what is touched of it */
+	}
 	leaf = &(*mid)[pfn >> PM_LEVEL_BITS & (PM_LEVEL - 1)];
-	if (!*leaf && !(*leaf = own_alloc(hp, PM_LEVEL, PROT_READ | PROT_WRITE)))
-		return -ENOMEM;
+	if (!*leaf) {
+		*leaf = own_alloc(hp, PM_LEVEL, PROT_READ | PROT_WRITE);
+		if (!*leaf)
+			return -ENOMEM;
+		hp->port.table_bytes += PM_LEVEL;
+	}
 	return 0;
 }
 
@@ -133,6 +141,7 @@ void pm_clear(struct host_port *hp, uint64_t pfn, uint64_t n)
 		if (step == PM_LEVEL) {
 			hp->pm.root[pfn >> 2 * PM_LEVEL_BITS & (PM_LEVEL - 1)][pfn >> PM_LEVEL_BITS & (PM_LEVEL - 1)] = NULL;
 			own_free(hp, leaf, PM_LEVEL);
+			hp->port.table_bytes -= PM_LEVEL;
 		}
 	}
 }
