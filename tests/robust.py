@@ -128,6 +128,23 @@ def finish(p, timeout=20):
         return Result('TIMEOUT', b'', '')
 
 
+# ---------------------------------------------------------------- loading
+
+def part_demand():
+    prog = os.path.join(PROGS, 'memcheck-static')
+    pages = os.path.getsize(prog) >> 12
+    with open(prog, 'rb') as f:
+        entry = int.from_bytes(f.read(32)[24:], 'little')
+    for engine in ENGINES:
+        r = run('--engine', engine, '--fault-around', '1', '--trace', 't.bin', '--stats=json', '-o', 'j.json', prog)
+        with open(place('j.json')) as f:
+            read = json.load(f)['pages']['read_from_files']
+        lines = [x.split() for x in execute([SOFTFAULT, 'trace', 't.bin']).out.decode().splitlines() if not x.startswith('#')]
+        user = [x for x in lines if x[5][2] == 'u']
+        tap(r.status == 2 and user and user[0][3] == user[0][4] == hex(entry) and user[0][5][1] == 'x' and 0 < read < pages // 2,
+            f'the program comes in page by page, its entry point first, {engine}', f'{read} of {pages} pages; {user[:1]}; {r}')
+
+
 # ---------------------------------------------------------------- sizes and bounds
 
 def part_sizes():
@@ -450,7 +467,7 @@ def descriptor(n):
 # ---------------------------------------------------------------- the program's own view; a debugger's
 
 PROC = r"""
-import mmap, os, re, sys
+import mmap, os, re, resource, sys
 def maps():
     return [(int(a, 16), int(b, 16), p, n.strip()) for a, b, p, n in re.findall(r'^(\w+)-(\w+) (\S+) \S+ \S+ \S+(.*)$', open('/proc/self/maps').read(), re.M)]
 def status(k): return int(re.search(rf'^{k}:\s+(\d+)', open('/proc/self/status').read(), re.M).group(1))
@@ -489,6 +506,11 @@ assert aux[6] == 4096 and inside(aux[3]) and inside(aux[9]) and inside(aux[25]) 
 assert open(f'/proc/{os.getpid()}/comm').read().strip() == os.path.basename(sys.executable)[:15], open('/proc/self/comm').read()
 assert sorted(os.listdir('/proc/self/fd')) == ['0', '1', '2', '3'], os.listdir('/proc/self/fd')
 print('all as it should be')
+use = resource.getrusage(resource.RUSAGE_SELF)
+stat = open('/proc/self/stat').read().rsplit(')', 1)[1].split()
+assert 0 <= int(stat[7]) - use.ru_minflt < 50 and 0 <= int(stat[9]) - use.ru_majflt < 5, (stat, use)
+assert use.ru_minflt > 90 + (6 << 20 >> 16), use
+print('counted alike')
 """
 
 
@@ -496,7 +518,8 @@ def part_proc():
     for engine in ENGINES:
         for bound in ([], ['-m', '16M']):
             r = run('--engine', engine, *bound, sys.executable, '-S', '-c', PROC, 'last argument', env={'SF_MARK': 'here it is'})
-            tap(r.out == b'all as it should be\n', f"/proc/self tells the program's own story, {engine}{' at 16M' if bound else ''}", r)
+            tap(b'all as it should be\n' in r.out, f"/proc/self tells the program's own story, {engine}{' at 16M' if bound else ''}", r)
+            tap(b'counted alike\n' in r.out, f'faults as getrusage and /proc/self/stat count them, {engine}', r)
 
 
 def part_debugger():
@@ -725,6 +748,24 @@ def part_host():
         tap(r.status == 0 and b' 0 wrong' in r.out or r.status == 125 and one_line(r) and '/proc' in r.err, 'no /proc: works or says so', r)
     else:
         skip('no /proc: works or says so', 'no user namespaces here')
+
+
+# ---------------------------------------------------------------- our own end
+
+def part_oops():
+    """A program that spoils the kernel's data (see CAVEATS): what a bug of ours would look like."""
+    m = re.search(r'^(\w+) \w um$', execute(['nm', os.path.join(HERE, 'softfault-um')]).out.decode(), re.M) if shutil.which('nm') else None
+    if not m:
+        return skip('an oops tells where', 'no nm, or no symbols')
+    spoil = f'import ctypes; ctypes.c_uint64.from_address({int(m.group(1), 16) + 8}).value = 16; bytearray(9 << 20)'
+    for engine in ENGINES:
+        p = start('--engine', engine, '-m', '16M', '--', MEMCHECK, '-s', '1', '32')
+        r = run('--engine', engine, '-m', '16M', sys.executable, '-S', '-c', spoil, timeout=20)
+        ok = r.status == 125 and re.search(r'^softfault: oops: .*\(pid \d+, thread \d+', r.err, re.M) and 'bug of softfault' in r.err
+        ok = ok and re.search(r'rip [0-9a-f]{16} rsp [0-9a-f]{16}', r.err) and re.search(r'#1 +78000[0-9a-f]+', r.err) and 'cr2' in r.err
+        tap(ok, f'an oops tells registers, address and trace, {engine}', r)
+        other = finish(p)
+        tap(other.status == 0, f'and others live, {engine}', other)
 
 
 PARTS = {k[5:]: v for k, v in list(globals().items()) if k.startswith('part_')}

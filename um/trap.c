@@ -174,12 +174,14 @@ static void kernel_fault(struct thread *t, int signo, struct abi_ucontext *uc)
 	bool ours = addr >= TASK_SIZE || uc->mc.trapno != 14;
 	enum fault_verdict v = FAULT_FIXUP;
 
+	/* Program memory is touched by instructions that have an entry only, so this is a bug of ours: the core, which may
+	 * be what is broken, is not asked. */
+	if (!fixup)
+		um_oops("page fault in kernel mode without a fixup", uc);
 	if (!ours)
 		v = do_page_fault(um.mm, &t->task, addr, (unsigned)uc->mc.err & ~PF_USER, uc->mc.rip, &rep);
 	if (v == FAULT_FIXED && !host_refuses_shared(signo, addr, &rep))
 		return;
-	if (!fixup)
-		um_oops("page fault in kernel mode without a fixup", uc);
 	if (v == FAULT_KILL)
 		um_die_by_signal(SIGKILL);
 	t->task.fault_addr = addr;
