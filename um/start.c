@@ -24,6 +24,7 @@ uint64_t um_host_auxv[64];
 
 #define AT_NULL 0
 #define AT_SYSINFO_EHDR 33
+#define RLIM_FSIZE 1
 #define RLIM_DATA 2
 #define RLIM_STACK 3
 #define RLIM_MEMLOCK 8
@@ -94,7 +95,7 @@ static uint64_t host_rlimit(int which)
 }
 
 /* What stands behind an ENOMEM at the start, most likely. */
-static const char *memory_hint(int err)
+const char *um_memory_hint(int err)
 {
 	if (err != -ENOMEM || (host_rlimit(RLIM_AS) == UINT64_MAX && host_rlimit(RLIM_DATA) == UINT64_MAX))
 		return "";
@@ -112,7 +113,7 @@ static void make_port(void)
 	};
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)
-		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, memory_hint(err));
+		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, um_memory_hint(err));
 	um_snprintf(um.shm->engine_name, sizeof(um.shm->engine_name), "%s", um.port->ops->name);
 	um_snprintf(um.shm->engine_why, sizeof(um.shm->engine_why), "%s", why ? why : "");
 }
@@ -134,7 +135,7 @@ static struct store *make_stores(void)
 	if (!err)
 		err = um_inject_store(&s);
 	if (err)
-		um_fail(125, "cannot set up the swap store: error %d%s", -err, memory_hint(err));
+		um_fail(125, "cannot set up the swap store: error %d%s", -err, um_memory_hint(err));
 	return s;
 }
 
@@ -174,8 +175,16 @@ static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 	return false;
 }
 
+/* The tables of the swap map (70 bytes a slot, see mm/tree.h) are sparse, but the limits on file size and address space count them whole. */
+static void fit_swap_to_limits(void)
+{
+	uint64_t room = MIN(host_rlimit(RLIM_FSIZE) / 2, host_rlimit(RLIM_AS) / 4);
+	um.shm->cfg.swap_slots = MIN(um.shm->cfg.swap_slots, room / 70);
+}
+
 static void make_machine(void)
 {
+	fit_swap_to_limits();
 	const struct um_config *cfg = &um.shm->cfg;
 	struct machine_config mcfg = {
 		.port = um.port, .policy = cfg->policy[0] ? policy_find(cfg->policy) : NULL, .store = make_stores(),
@@ -187,7 +196,7 @@ static void make_machine(void)
 		um_fail(125, "no policy is named '%s' (there are: %s)", cfg->policy, policy_names);
 	int err = machine_create(&mcfg, &um.mc);
 	if (err)
-		um_fail(125, "cannot make the memory machine: error %d%s", -err, memory_hint(err));
+		um_fail(125, "cannot make the memory machine: error %d%s", -err, um_memory_hint(err));
 	um.mm = um.mc->mm;
 	um.mc->warn = report_warning;
 	um.mc->oom = report_oom;

@@ -77,7 +77,7 @@ void um_tree_config(struct machine_config *mcfg)
 		um_fail(125, "cannot make the memory that processes share: error %d", -cfg->tree_fd);
 	int64_t r = host_call6(__NR_mmap, TREE_AT, bytes, 3, 0x104011 /* SHARED|FIXED|NORESERVE|FIXED_NOREPLACE */, cfg->tree_fd, 0);
 	if (r != (int64_t)TREE_AT)
-		um_fail(125, "cannot map the memory that processes share: error %ld", -r);
+		um_fail(125, "cannot map the memory that processes share: error %ld%s", -r, um_memory_hint((int)r));
 	mcfg->tree = (struct sf_tree *)TREE_AT;
 	mcfg->tree_ops = &ops;
 	mcfg->pid = um_tree_pid();

@@ -162,6 +162,8 @@ void um_memory_leaves(struct thread *t, bool leaves);
 __attribute__((noreturn)) void um_die_by_signal(int signo);
 __attribute__((noreturn)) void um_exit_group(int status);
 /* Failure before the program runs: message for the command, exit. */
+/* What to raise when a limit of the user's is behind err; "" otherwise. */
+const char *um_memory_hint(int err);
 __attribute__((noreturn, format(printf, 2, 3))) void um_fail(int status, const char *fmt, ...);
 /* Lines for stderr / buffers; %s %d %u %ld %lu %lx %x %c %% and widths. (um/print.c) */
 __attribute__((format(printf, 3, 4))) int um_snprintf(char *buf, size_t n, const char *fmt, ...);
