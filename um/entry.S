@@ -31,15 +31,34 @@ um_entry:
 	.type	um_enter_user, @function
 um_enter_user:
 	leaq	8(%rdi), %rsp
-	movl	$NR_rt_sigreturn, %eax
-	syscall
-	ud2
 	.size	um_enter_user, .-um_enter_user
+	/* fall through */
 
-/* The handlers' restorer. */
+/* The handlers' restorer: the only way out of the kernel.  rsp points behind the frame's first word.
+ *
+ * One of the three signals that we never block may have come since the last look at what is pending; then another look
+ * is taken.  A signal between the check and the call finds its address in (um_leave_check, um_leave_syscall] and goes back. */
 	.globl	um_restorer
 	.type	um_restorer, @function
 um_restorer:
+	movq	%rsp, %rax
+	andq	$-KSTACK_SIZE, %rax
+	.globl	um_leave_check
+um_leave_check:
+	cmpl	$0, THREAD_VIRT_NEW(%rax)
+	jne	1f
+	movl	$NR_rt_sigreturn, %eax
+	.globl	um_leave_syscall
+um_leave_syscall:
+	syscall
+	ud2
+1:	movq	%rsp, %rbx
+	leaq	-8(%rsp), %rdi
+	andq	$-16, %rsp
+	call	um_leave_again
+	movq	%rbx, %rsp
+	testb	%al, %al
+	jnz	um_restorer
 	movl	$NR_rt_sigreturn, %eax
 	syscall
 	ud2
@@ -51,6 +70,8 @@ um_restorer:
  *
  *   um_win_begin … um_win_syscall   not started: continue at um_win_abort
  *   um_win_end … um_win_close       the host's verdict stands in rax (or r12)
+ *
+ * A signal of those that are never blocked may have come before the window: it is seen by the first check in it.
  *
  * rbx: arg, r13: nr, r14: shut. */
 	.globl	um_window
@@ -73,6 +94,10 @@ um_window:
 	syscall
 	.globl	um_win_begin
 um_win_begin:
+	movq	%rsp, %rax
+	andq	$-KSTACK_SIZE, %rax
+	cmpl	$0, THREAD_VIRT_NEW(%rax)
+	jne	um_win_abort
 	movq	0(%rbx), %rdi
 	movq	8(%rbx), %rsi
 	movq	16(%rbx), %rdx
@@ -86,6 +111,10 @@ um_win_syscall:
 	.globl	um_win_end
 um_win_end:
 	movq	%rax, %r12
+	jmp	um_win_shut
+	.globl	um_win_abort
+um_win_abort:
+	movq	$-ERESTART_NOTSTARTED, %r12
 um_win_shut:
 	movl	$SIG_SETMASK, %edi
 	movq	%r14, %rsi
@@ -102,10 +131,6 @@ um_win_close:
 	popq	%rbx
 	popq	%rbp
 	ret
-	.globl	um_win_abort
-um_win_abort:
-	movq	$-ERESTART_NOTSTARTED, %r12
-	jmp	um_win_shut
 	.size	um_window, .-um_window
 
 /* int64_t um_host_clone(flags, stack, parent_tid, child_tid, tls): the child runs um_thread_born on its kernel stack. */

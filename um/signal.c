@@ -52,11 +52,11 @@ void um_exit_group(int status)
 
 void um_die_by_signal(int signo)
 {
-	const uint64_t none = 0;
+	const uint64_t others = ~SIGBIT(signo);
 	um_uncatch(signo, SIG_DFL, 0);
 	um_memory_leaves(current(), true);
 	host_call3(__NR_tgkill, my_pid(), current()->task.tid, signo);
-	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&none), 0, 8);
+	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&others), 0, 8);
 	for (;;) /* not reached unless the host refuses to kill us */
 		host_call1(__NR_exit_group, 128 + signo);
 }
@@ -66,13 +66,18 @@ void um_die_by_signal(int signo)
 static int virt_index(int signo) { return signo == SIGSEGV ? 0 : signo == SIGBUS ? 1 : 2; }
 static const int virt_signo[3] = { SIGSEGV, SIGBUS, SIGSYS };
 
+/* One instruction, as um_post_virtual may interrupt. */
+static void virt_clear(struct thread *t, int i) { __atomic_fetch_and(&t->virt_pending, ~(1u << i), __ATOMIC_RELAXED); }
+
 void um_post_virtual(struct thread *t, const struct abi_siginfo *info)
 {
 	int i = virt_index(info->signo);
 	if (!(t->virt_pending & (1u << i)))
 		t->virt[i] = *info;
-	t->virt_pending |= 1u << i;
+	__atomic_fetch_or(&t->virt_pending, 1u << i, __ATOMIC_RELAXED);
 }
+
+bool um_ignores(int signo) { return __atomic_load_n(&current()->sighand->action[signo].handler, __ATOMIC_RELAXED) == SIG_IGN; }
 
 uint64_t um_virtual_pending(const struct thread *t)
 {
@@ -176,7 +181,7 @@ static int frame_write(struct thread *t, const struct um_sigaction *act, const s
 	memset(&f, 0, sizeof(f));
 	f.pretcode = act->restorer;
 	f.uc.flags = uc->flags;
-	f.uc.stack = altstack_get(t, uc->mc.rsp);
+	f.uc.stack = (struct abi_stack){ .sp = t->ss_sp, .size = t->ss_size, .flags = t->ss_flags }; /* not whether we are on it */
 	f.uc.mc = uc->mc;
 	f.uc.mc.fpstate = fpsize ? fp : 0;
 	f.uc.sigmask = t->restore_sigmask ? t->saved_sigmask : t->sigmask;
@@ -264,7 +269,7 @@ bool um_deliver_pending(struct thread *t)
 	for (int i = 0; i < 3; i++) {
 		if ((t->virt_pending & (1u << i)) && !(t->sigmask & SIGBIT(virt_signo[i]))) {
 			struct abi_siginfo info = t->virt[i];
-			t->virt_pending &= ~(1u << i);
+			virt_clear(t, i);
 			deliver(t, &info);
 			return true;
 		}
@@ -321,7 +326,11 @@ static int restore_fp(struct thread *t, vaddr_t ufp)
 		get_user(um.mm, &t->task, uint32_t, ufp + size - 4, &magic2);
 	if (magic2 != FP_XSTATE_MAGIC2)
 		size = 512; /* the legacy part only; the host sees no magic and resets the rest */
-	return copy_from_user(um.mm, &t->task, fp, ufp, size) ? -EFAULT : 0;
+	if (copy_from_user(um.mm, &t->task, fp, ufp, size))
+		return -EFAULT;
+	if (size == 512)
+		memset(fp + 464, 0, sizeof(magic));
+	return 0;
 }
 
 static void restore_regs(struct abi_sigcontext *r, const struct abi_sigcontext *from)
@@ -343,11 +352,11 @@ int64_t sys_rt_sigreturn(struct thread *t)
 		um_force_signal(t, SIGSEGV, SI_KERNEL, 0, 0, 0);
 		return -UM_NORETURN;
 	}
+	altstack_set(t, &uc.stack, t->uc->mc.rsp); /* judged by the handler's stack pointer, as in Linux since 6.12 */
 	restore_regs(&t->uc->mc, &uc.mc);
 	if (!access_ok(um.mm, uc.mc.rip, 1) && uc.mc.rip < OWN_HI + (1ull << 40))
 		t->uc->mc.rip = 0; /* never into the kernel: fault where Linux would */
 	t->sigmask = uc.sigmask & ~UNBLOCKABLE;
-	altstack_set(t, &uc.stack, t->uc->mc.rsp);
 	return -UM_NORETURN;
 }
 
@@ -384,7 +393,7 @@ int64_t sys_rt_sigaction(struct thread *t)
 	}
 	unlock_actions();
 	if (t->arg[1] && act.handler == SIG_IGN && (SIGBIT(signo) & sync_signals))
-		t->virt_pending &= ~(1u << virt_index((int)signo));
+		virt_clear(t, virt_index((int)signo));
 	if (t->arg[2] && copy_to_user(um.mm, &t->task, t->arg[2], &old, sizeof(old)))
 		return -EFAULT;
 	return 0;
@@ -436,8 +445,7 @@ int64_t sys_rt_sigsuspend(struct thread *t)
 	if (copy_from_user(um.mm, &t->task, &mask, t->arg[0], 8))
 		return -EFAULT;
 	um_use_sigmask(t, mask);
-	um_block_call(t, t->sigmask, __NR_pause, 0, 0, 0, 0, 0, 0);
-	return -EINTR;
+	return um_block_call(t, t->sigmask, __NR_pause, 0, 0, 0, 0, 0, 0);
 }
 
 int64_t sys_pause(struct thread *t)
@@ -451,11 +459,22 @@ static int64_t take_virtual(struct thread *t, uint64_t set, struct abi_siginfo *
 	for (int i = 0; i < 3; i++) {
 		if ((t->virt_pending & (1u << i)) && (set & SIGBIT(virt_signo[i]))) {
 			*ret = t->virt[i];
-			t->virt_pending &= ~(1u << i);
+			virt_clear(t, i);
 			return virt_signo[i];
 		}
 	}
 	return 0;
+}
+
+void um_hand_over_signals(struct thread *t)
+{
+	struct abi_siginfo info;
+	while (take_virtual(t, sync_signals, &info)) {
+		if (info.code == SI_TKILL)
+			continue;
+		info.code -= MADE_UP_CODE; /* the host lets us send no other's */
+		host_call3(__NR_rt_sigqueueinfo, my_pid(), info.signo, HC_A(&info));
+	}
 }
 
 int64_t sys_rt_sigtimedwait(struct thread *t)
@@ -471,6 +490,10 @@ int64_t sys_rt_sigtimedwait(struct thread *t)
 	int64_t r = take_virtual(t, set, &info);
 	if (!r)
 		r = um_block_call(t, t->sigmask | set, __NR_rt_sigtimedwait, HC_A(&set), HC_A(&info), t->arg[2] ? HC_A(ts) : 0, 8, 0, 0);
+	if (r == -ERESTART_NOTSTARTED)
+		r = take_virtual(t, set, &info) ?: r;
+	if (r > 0 && is_made_up(info.code))
+		info.code += MADE_UP_CODE;
 	if (r > 0 && t->arg[1] && copy_to_user(um.mm, &t->task, t->arg[1], &info, sizeof(info)))
 		return -EFAULT;
 	return r;
@@ -494,6 +517,30 @@ void um_signals_inherit(struct thread *t, const struct um_exec_state *state)
 	for (int s = 1; s <= NSIG; s++)
 		if (state->ignored & SIGBIT(s))
 			t->sighand->action[s].handler = SIG_IGN;
+}
+
+/* ---------------------------------------------------------------- sending with information */
+
+/* Only to itself may a thread send what looks like the kernel's own signal (Linux: si_code >= 0). */
+static int64_t send_info(struct thread *t, vaddr_t uinfo, int32_t target, int signo, bool to_thread)
+{
+	struct abi_siginfo info;
+	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)))
+		return -EFAULT;
+	if (info.code > 0 && target == (int32_t)t->task.tid && signo > 0 && signo <= NSIG && (SIGBIT(signo) & sync_signals))
+		info.code -= MADE_UP_CODE;
+	return to_thread ? host_call4(__NR_rt_tgsigqueueinfo, t->arg[0], target, signo, HC_A(&info)) :
+			   host_call3(__NR_rt_sigqueueinfo, target, signo, HC_A(&info));
+}
+
+int64_t sys_rt_sigqueueinfo(struct thread *t)
+{
+	return send_info(t, t->arg[2], (int32_t)t->arg[0], (int)t->arg[1], false);
+}
+
+int64_t sys_rt_tgsigqueueinfo(struct thread *t)
+{
+	return send_info(t, t->arg[3], (int32_t)t->arg[1], (int)t->arg[2], true);
 }
 
 /* The dispositions and mask that we were started with are the program's. */

@@ -204,7 +204,7 @@ const struct syscall_desc um_systab[] = {
 	SYS(capset, INOUT(8), IN(24)),
 	SYS_H(rt_sigpending),
 	SYS_HN(rt_sigtimedwait),
-	SYS(rt_sigqueueinfo, INT, INT, IN(SIGINFO)),
+	SYS_H(rt_sigqueueinfo),
 	SYS_HN(rt_sigsuspend),
 	SYS_H(sigaltstack),
 	SYS(utime, PATH, IN(16)),
@@ -374,7 +374,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_FD(inotify_init1, INT),
 	SYS_H(preadv),
 	SYS_H(pwritev),
-	SYS(rt_tgsigqueueinfo, INT, INT, INT, IN(SIGINFO)),
+	SYS_H(rt_tgsigqueueinfo),
 	SYS_NO(perf_event_open, EACCES),
 	SYS_H(recvmmsg),
 

@@ -305,6 +305,7 @@ static void futex_death(struct thread *t, vaddr_t word, bool pi)
 static void robust_exit(struct thread *t)
 {
 	uint64_t entry, next, pending, offset;
+	host_call2(__NR_set_robust_list, 0, 24);
 	if (!t->robust_list || get_user(um.mm, &t->task, uint64_t, t->robust_list, &entry) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 8, &offset) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 16, &pending))
@@ -319,6 +320,7 @@ static void robust_exit(struct thread *t)
 	}
 	if (pending & ~1ull)
 		futex_death(t, (pending & ~1ull) + offset, pending & 1);
+	t->robust_list = 0;
 }
 
 static void clear_tid(struct thread *t)
@@ -335,9 +337,12 @@ static void clear_tid(struct thread *t)
 
 int64_t sys_exit(struct thread *t)
 {
+	const uint64_t all = ~0ull;
 	robust_exit(t);
 	clear_tid(t);
 	um_thread_gone(t);
+	host_call4(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&all), 0, 8);
+	um_hand_over_signals(t);
 	if (t->task.tid == t->proc->pid)
 		t->proc->leader_status = (int32_t)t->arg[0];
 	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.helper_tid && t->proc == &um.first)
@@ -347,8 +352,10 @@ int64_t sys_exit(struct thread *t)
 		host_call1(__NR_exit, (int)t->arg[0]);
 }
 
+/* The other threads' lists are left to the host, which finds what is in memory. */
 int64_t sys_exit_group(struct thread *t)
 {
+	robust_exit(t);
 	if (t->proc != &um.first) /* the memory lives on, so the end is seen in it */
 		clear_tid(t);
 	um_exit_group((int)t->arg[0]);
@@ -420,6 +427,7 @@ int64_t sys_set_robust_list(struct thread *t)
 {
 	if (t->arg[1] != 24)
 		return -EINVAL;
+	host_call2(__NR_set_robust_list, t->arg[0], t->arg[1]); /* for a death that we do not see coming */
 	t->robust_list = t->arg[0];
 	t->robust_len = t->arg[1];
 	return 0;

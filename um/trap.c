@@ -9,14 +9,35 @@
  *   any other         the window    taken; the blocking call ends (um_window in entry.S)
  *
  * Handlers run with every signal blocked but SIGSEGV, SIGBUS and SIGSYS, so nothing else nests outside the window.
- * Whether the kernel or the program was interrupted is told by the instruction's address alone (row 3). */
+ * Whether the kernel or the program was interrupted is told by the instruction's address alone (row 3).
+ *
+ * SIGSEGV, SIGBUS and SIGSYS that somebody sends may come at any instruction of the kernel.  They are only noted there (virt_pending), and
+ * virt_new makes the two places look again where a thread may go away with one unseen: the window and the way out. */
 #include "um/um.h"
 #include "um/trap.h"
 #include "um/syscall.h"
 
 extern const char __executable_start[], etext[];
 extern const char um_win_begin[], um_win_syscall[], um_win_end[], um_win_close[], um_win_abort[];
+extern const char um_leave_check[], um_leave_syscall[];
 extern char um_restorer[];
+
+#define EFLAGS_AC 0x40000ull
+#define PRIVATE_NOW() __asm__ volatile("" ::: "memory") /* order against a handler on this thread */
+
+/* For entry.S. */
+__attribute__((used)) static void offsets(void)
+{
+	__asm__ volatile(".globl THREAD_VIRT_NEW\n\t.set THREAD_VIRT_NEW, %c0" :: "i"(offsetof(struct thread, virt_new)));
+}
+
+/* The host leaves the program's AC flag on, and what is misaligned in here is none of its business.  The compiler may use the red zone. */
+static inline void clear_ac(const struct abi_ucontext *uc)
+{
+	if (unlikely(uc->mc.eflags & EFLAGS_AC))
+		__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandl %0, (%%rsp)\n\tpopfq\n\tlea 128(%%rsp), %%rsp"
+				 :: "i"(~0x40000) : "memory", "cc");
+}
 
 bool in_kernel_text(vaddr_t ip)
 {
@@ -94,6 +115,8 @@ void sf_panic(const char *file, int line, const char *what)
 /* Everything that must happen before the program runs again: signals that were taken, masks. */
 static void exit_to_user(struct thread *t)
 {
+	t->virt_new = 0;
+	PRIVATE_NOW();
 	while (um_deliver_pending(t))
 		;
 	if (t->restore_sigmask) {
@@ -105,16 +128,27 @@ static void exit_to_user(struct thread *t)
 	t->uc->sigmask = t->sigmask & ~HOST_NEVER_BLOCKED;
 }
 
+/* From um_restorer; false: a handler that interrupted the kernel leaves the work to the outer one. */
+__attribute__((used)) bool um_leave_again(struct abi_rt_sigframe *frame)
+{
+	struct thread *t = current();
+	if (in_kernel_text(frame->uc.mc.rip))
+		return false;
+	t->uc = &frame->uc;
+	exit_to_user(t);
+	return true;
+}
+
 /* ---------------------------------------------------------------- system calls */
+
+static bool signal_due(const struct thread *t) { return t->has_taken || (um_virtual_pending(t) & ~t->sigmask); }
 
 /* The call did not run, or was cut off by a handler that asks for a restart: run it again from the start. */
 static bool wants_restart(struct thread *t, int64_t ret)
 {
-	if (!t->has_taken)
-		return ret == -ERESTART_NOTSTARTED;
 	if (ret == -ERESTART_NOTSTARTED)
-		return !t->restore_sigmask;
-	if (ret != -EINTR || !t->desc || t->desc->restart != RS_SYS)
+		return !(t->restore_sigmask && signal_due(t));
+	if (!t->has_taken || ret != -EINTR || !t->desc || t->desc->restart != RS_SYS)
 		return false;
 	return t->sighand->action[t->taken.signo].flags & SA_RESTART;
 }
@@ -141,12 +175,51 @@ static void trap_syscall(struct thread *t, struct abi_ucontext *uc)
 	exit_to_user(t);
 }
 
+#define VSYSCALL_PAGE 0xffffffffff600000ull
+
+/* The fixed page of old.  The host runs it itself, or not at all, or fails where the program's buffer is not in memory. */
+static bool emulate_vsyscall(struct thread *t, struct abi_ucontext *uc)
+{
+	static const long nr[] = { __NR_gettimeofday, __NR_time, __NR_getcpu };
+	struct abi_sigcontext *r = &uc->mc;
+	uint64_t at = r->rip - VSYSCALL_PAGE, caller;
+	if (at > 0x800 || (at & 0x3ff) || get_user(um.mm, &t->task, uint64_t, r->rsp, &caller))
+		return false;
+	t->nr = nr[at >> 10];
+	t->arg[0] = r->rdi;
+	t->arg[1] = r->rsi;
+	t->arg[2] = r->rdx;
+	int64_t ret = um_syscall(t);
+	if (ret == -EFAULT) {
+		um_force_signal(t, SIGSEGV, SI_KERNEL, 0, 0, 0);
+		return true;
+	}
+	r->rax = (uint64_t)ret;
+	r->rip = caller;
+	r->rsp += 8;
+	return true;
+}
+
+/* A filter's trap in that page comes after the host has returned to the caller. */
+static void trap_vsyscall(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	t->uc = uc;
+	uc->mc.rip = info->sys.call_addr;
+	uc->mc.rsp -= 8;
+	if (!emulate_vsyscall(t, uc))
+		um_force_signal(t, SIGSEGV, SI_KERNEL, 0, 0, 0);
+	exit_to_user(t);
+}
+
 static void um_sigsys(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
+	clear_ac(uc);
 	if (info->code <= 0)
 		um_async_signal(current(), info, uc);
 	else if (in_kernel_text(uc->mc.rip))
 		um_oops("a system call of the kernel was trapped", uc);
+	else if (info->sys.call_addr >= VSYSCALL_PAGE)
+		trap_vsyscall(current(), info, uc);
 	else
 		trap_syscall(current(), uc);
 }
@@ -196,7 +269,11 @@ static void user_fault(struct thread *t, int signo, struct abi_siginfo *info, st
 	struct abi_sigcontext *r = &uc->mc;
 	t->uc = uc;
 	t->nr = -1;
-	if (r->trapno != 14) { /* #GP, #AC, machine check …: not page faults (row 5) */
+	if (signo == SIGSEGV && emulate_vsyscall(t, uc)) {
+		exit_to_user(t);
+		return;
+	}
+	if (r->trapno != 14 || info->code == SI_KERNEL) { /* #GP, #AC, machine check …: not page faults (row 5) */
 		um_force_info(t, info, (unsigned)r->trapno, (unsigned)r->err, r->cr2);
 		exit_to_user(t);
 		return;
@@ -220,6 +297,7 @@ static void user_fault(struct thread *t, int signo, struct abi_siginfo *info, st
 
 static void um_sigfault(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
+	clear_ac(uc);
 	if (info->code <= 0)
 		um_async_signal(current(), info, uc);
 	else if (in_kernel_text(uc->mc.rip))
@@ -230,6 +308,13 @@ static void um_sigfault(int signo, struct abi_siginfo *info, struct abi_ucontext
 
 /* ---------------------------------------------------------------- other signals */
 
+static bool may_take(const struct thread *t, int signo)
+{
+	if (t->has_taken || (t->sigmask & SIGBIT(signo)))
+		return false;
+	return !(SIGBIT(signo) & HOST_NEVER_BLOCKED) || !um_ignores(signo);
+}
+
 static void take_in_window(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
 {
 	t->taken = *info;
@@ -239,19 +324,31 @@ static void take_in_window(struct thread *t, const struct abi_siginfo *info, str
 		uc->mc.rip = (uintptr_t)um_win_abort;
 }
 
+/* One of the three, while the kernel runs. */
+static void note_in_kernel(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	if ((t->sigmask & SIGBIT(info->signo)) || !um_ignores(info->signo))
+		um_post_virtual(t, info);
+	t->virt_new = 1;
+	if (uc->mc.rip > (uintptr_t)um_leave_check && uc->mc.rip <= (uintptr_t)um_leave_syscall)
+		uc->mc.rip = (uintptr_t)um_restorer;
+}
+
 /* A signal somebody sent, or the program raised itself (SIGFPE, SIGILL, SIGTRAP). */
-void um_async_signal(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
 	sf_count(&um.shm->stats.signals, 1);
+	if (is_made_up(info->code))
+		info->code += MADE_UP_CODE;
 	if (!in_kernel_text(uc->mc.rip)) {
 		t->uc = uc;
 		t->nr = -1;
 		um_post_or_deliver(t, info);
 		exit_to_user(t);
-	} else if (in_window(uc->mc.rip) && !t->has_taken && !(t->sigmask & SIGBIT(info->signo))) {
+	} else if (in_window(uc->mc.rip) && may_take(t, info->signo)) {
 		take_in_window(t, info, uc);
 	} else if (SIGBIT(info->signo) & HOST_NEVER_BLOCKED) {
-		um_post_virtual(t, info);
+		note_in_kernel(t, info, uc);
 	} else {
 		um_oops("signal in kernel mode", uc);
 	}
@@ -259,6 +356,7 @@ void um_async_signal(struct thread *t, const struct abi_siginfo *info, struct ab
 
 static void um_sigother(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
+	clear_ac(uc);
 	um_async_signal(current(), info, uc);
 }
 
@@ -267,9 +365,14 @@ int64_t um_block_call(struct thread *t, uint64_t mask, long nr, uint64_t a, uint
 {
 	const uint64_t arg[6] = { a, b, c, d, e, f };
 	const uint64_t open = mask & ~HOST_NEVER_BLOCKED, shut = ~HOST_NEVER_BLOCKED;
+	t->virt_new = 0;
+	PRIVATE_NOW();
 	if (t->has_taken || (um_virtual_pending(t) & ~mask))
 		return -ERESTART_NOTSTARTED;
-	return um_window(nr, arg, &open, &shut);
+	int64_t r = um_window(nr, arg, &open, &shut);
+	PRIVATE_NOW();
+	/* cut short by a signal that is blocked or ignored, so not for the program: once more */
+	return r == -EINTR && !t->has_taken && t->virt_new ? -ERESTART_NOTSTARTED : r;
 }
 
 /* ---------------------------------------------------------------- setting up */

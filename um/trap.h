@@ -20,10 +20,16 @@ void um_catch(int signo, uint64_t program_flags);
 void um_uncatch(int signo, uint64_t handler, uint64_t program_flags);
 
 /* signal.c */
-void um_async_signal(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc);
+void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucontext *uc);
 /* From user mode: run the handler now, or keep it if it is one of the three virtual ones and blocked. */
 void um_post_or_deliver(struct thread *t, const struct abi_siginfo *info);
 void um_post_virtual(struct thread *t, const struct abi_siginfo *info);
+bool um_ignores(int signo);
+/* The thread ends, with every signal blocked: of the three what was meant for the process goes to another thread. */
+void um_hand_over_signals(struct thread *t);
+/* The program sent itself one of the three with the code of a fault: so marked it is told from a real one. */
+#define MADE_UP_CODE 0x40000000
+static inline bool is_made_up(int32_t code) { return code < -MADE_UP_CODE / 2; }
 uint64_t um_virtual_pending(const struct thread *t); /* set */
 /* Deliver one signal that is due; false when none is. */
 bool um_deliver_pending(struct thread *t);

@@ -56,7 +56,8 @@ struct thread {
 	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
 	vaddr_t ss_sp; uint64_t ss_size; uint32_t ss_flags; /* the program's alternate stack */
 	struct abi_siginfo taken; bool has_taken; /* signal taken by the host handler, to be delivered before user mode */
-	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them: bit i */
+	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them, or while in the kernel: bit i */
+	uint32_t virt_new;        /* one of them came since virt_pending was looked at (entry.S) */
 	vaddr_t clear_child_tid;
 	vaddr_t robust_list; uint64_t robust_len;
 	uint32_t host_alive;      /* host tid; zeroed by the host when the thread is gone (CLONE_CHILD_CLEARTID) */
@@ -130,6 +131,8 @@ int64_t sys_rt_sigreturn(struct thread *t);
 int64_t sys_rt_sigpending(struct thread *t);
 int64_t sys_rt_sigsuspend(struct thread *t);
 int64_t sys_rt_sigtimedwait(struct thread *t);
+int64_t sys_rt_sigqueueinfo(struct thread *t);
+int64_t sys_rt_tgsigqueueinfo(struct thread *t);
 int64_t sys_sigaltstack(struct thread *t);
 int64_t sys_pause(struct thread *t);
 int64_t sys_clone(struct thread *t);

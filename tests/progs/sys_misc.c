@@ -166,9 +166,11 @@ static void signals(void)
 }
 
 static uint32_t word, word2;
+static volatile int asleep;
 
 static void *waiter(void *arg)
 {
+	asleep = 1;
 	while (__atomic_load_n(&word, __ATOMIC_ACQUIRE) == 7)
 		syscall(SYS_futex, &word, arg ? FUTEX_WAIT_PRIVATE : FUTEX_WAIT, 7, NULL);
 	return NULL;
@@ -215,7 +217,10 @@ static void futexes(void)
 		pthread_t th;
 		word = 7;
 		pthread_create(&th, NULL, waiter, (void *)private);
-		usleep(20000);
+		while (!asleep) /* the waiter says so just before; then it takes a moment */
+			usleep(1000);
+		asleep = 0;
+		usleep(100000);
 		__atomic_store_n(&word, 8, __ATOMIC_RELEASE);
 		C(SYS_futex, &word, private ? FUTEX_WAKE_PRIVATE : FUTEX_WAKE, 10);
 		pthread_join(th, NULL);
