@@ -29,7 +29,8 @@
  *   callbacks   run on threads of the library's own with all signals blocked, and may use libc.  A callback must not touch
  *               a region's memory of the same pool, and must not call back: every call but sf_io_done, sf_version, the sf_*_from / sf_*_to
  *               family and calls on *other* pools answers -EDEADLK there.
- *   memory      SIGSEGV and SIGBUS belong to the library from the first sf_pool_create on (see sf_rearm).
+ *   memory      SIGSEGV and SIGBUS belong to the library from the first sf_pool_create or fault-safe access on, or from the start of a
+ *               program that has inlined ones (see sf_rearm).
  *   system      The host kernel takes no faults of ours: a region's address given to a system call may answer EFAULT.  Use
  *   calls       sf_read, sf_write and kin, or sf_pin the buffer.
  *   fork        See enum sf_fork.
@@ -462,7 +463,8 @@ extern struct sf_ex_entry __start___ex_table[] __attribute__((weak, visibility("
 extern struct sf_ex_entry __stop___ex_table[] __attribute__((weak, visibility("hidden")));
 __attribute__((weak, visibility("hidden"))) struct sf_object sf_this_object_;
 
-static __attribute__((constructor, used)) void sf_this_object_attach_(void)
+/* Before (and after) those of the object's own code, which may use its entries. */
+static __attribute__((constructor(101), used)) void sf_this_object_attach_(void)
 {
 	if (&__start___ex_table[0] != &__stop___ex_table[0]) {
 		sf_this_object_.start = __start___ex_table;
@@ -471,14 +473,14 @@ static __attribute__((constructor, used)) void sf_this_object_attach_(void)
 	}
 }
 
-static __attribute__((destructor, used)) void sf_this_object_detach_(void)
+static __attribute__((destructor(101), used)) void sf_this_object_detach_(void)
 {
 	if (&__start___ex_table[0] != &__stop___ex_table[0])
 		sf_object_detach(&sf_this_object_);
 }
 
 #define SF_EX_ENTRY_(insn, fixup)                           \
-	".pushsection __ex_table,\"aw\"\n\t"                \
+	".pushsection __ex_table,\"aw?\"\n\t"               \
 	".balign 4\n\t"                                     \
 	".long (" insn ") - .\n\t.long (" fixup ") - .\n\t" \
 	".long 2\n\t" /* SF_EX_ERRNO */                     \
@@ -492,6 +494,14 @@ static __attribute__((destructor, used)) void sf_this_object_detach_(void)
 	__asm__ volatile("1:\t" op "\n"                                      \
 			 "2:\n\t" SF_EX_ENTRY_("1b", "2b")                   \
 			 : "+a"(err), "+d"(at) : "r"(ptr), constraint(val) : "memory")
+
+/* The processor does not tell an address that is no address at all (not canonical). */
+static inline void sf_say_(struct sf_fault *fault, int64_t err, uint64_t at, const volatile void *ptr, unsigned size, uint32_t write)
+{
+	fault->addr = at - (uintptr_t)ptr < size ? (void *)at : (void *)(uintptr_t)ptr;
+	fault->error = (int32_t)err;
+	fault->write = write;
+}
 
 static inline int sf_get_sized_(const volatile void *ptr, unsigned size, uint64_t *ret, struct sf_fault *fault)
 {
@@ -509,11 +519,8 @@ static inline int sf_get_sized_(const volatile void *ptr, unsigned size, uint64_
 		*ret = v;
 		return 0;
 	}
-	if (fault) {
-		fault->addr = (void *)at;
-		fault->error = (int32_t)err;
-		fault->write = 0;
-	}
+	if (fault)
+		sf_say_(fault, err, at, ptr, size, 0);
 	return (int)err;
 }
 
@@ -529,25 +536,25 @@ static inline int sf_put_sized_(volatile void *ptr, unsigned size, uint64_t val,
 	case 8: SF_STORE_("movq %3, (%2)", "r", ptr, val); break;
 	default: return -EINVAL;
 	}
-	if (__builtin_expect(err != 0, 0) && fault) {
-		fault->addr = (void *)at;
-		fault->error = (int32_t)err;
-		fault->write = 1;
-	}
+	if (__builtin_expect(err != 0, 0) && fault)
+		sf_say_(fault, err, at, ptr, size, 1);
 	return (int)err;
 }
 
-#define sf_get(ptr, ret) __extension__({                                                   \
+/* The same, with the fault's address and kind. */
+#define sf_get_fault(ptr, ret, fault) __extension__({                                      \
 	uint64_t sf_v_ = 0;                                                                \
-	int sf_r_ = sf_get_sized_((ptr), (unsigned)sizeof(*(ptr)), &sf_v_, (struct sf_fault *)0); \
+	int sf_r_ = sf_get_sized_((ptr), (unsigned)sizeof(*(ptr)), &sf_v_, (fault));       \
 	if (!sf_r_)                                                                        \
 		memcpy((void *)(ret), &sf_v_, sizeof(*(ptr)));                             \
 	sf_r_; })
-#define sf_put(ptr, val) __extension__({                                                   \
+#define sf_put_fault(ptr, val, fault) __extension__({                                      \
 	__typeof__(*(ptr)) sf_p_ = (val);                                                  \
 	uint64_t sf_v_ = 0;                                                                \
 	memcpy(&sf_v_, (const void *)&sf_p_, sizeof(sf_p_) <= 8 ? sizeof(sf_p_) : 8);      \
-	sf_put_sized_((ptr), (unsigned)sizeof(*(ptr)), sf_v_, (struct sf_fault *)0); })
+	sf_put_sized_((ptr), (unsigned)sizeof(*(ptr)), sf_v_, (fault)); })
+#define sf_get(ptr, ret) sf_get_fault(ptr, ret, (struct sf_fault *)0)
+#define sf_put(ptr, val) sf_put_fault(ptr, val, (struct sf_fault *)0)
 
 #endif /* x86-64 */
 
@@ -597,7 +604,7 @@ SF_API int sf_recover(int home_fd, int log_fd);
 
 /* ================================================================ living with others
  *
- * SIGSEGV and SIGBUS are installed with the first pool, on the alternate stack of threads that have one, else on the
+ * SIGSEGV and SIGBUS are installed with the first pool, fault-safe access or attached object, on the alternate stack of threads that have one, else on the
  * thread's stack (some 8 KiB are needed).  Order for each such signal:
  *   1  a page fault on an address in a pool's window      ours: resolved, or 2 to 4 with the error
  *   2  the instruction has an entry in an __ex_table       goes on at its fixup
@@ -609,7 +616,7 @@ SF_API int sf_recover(int home_fd, int log_fd);
  * sf_rearm puts ours in front again, with the newcomer behind it.  Blocking either signal while touching a region
  * kills the process, as it does on Linux. */
 
-/* Put the handlers in front again.  1: something stood there and is now behind us; 0: they were there.  -EPERM: no pool was ever made. */
+/* Put the handlers in front again.  1: something stood there and is now behind us; 0: they were there.  -EPERM: they were never installed. */
 SF_API int sf_rearm(void);
 
 #ifdef __cplusplus

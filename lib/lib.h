@@ -20,5 +20,8 @@
 /* signal.c asks access.c: has the instruction at ip an entry in some object's table?  If so set *ret_fixup and *ret_type (SF_EX_*).  Runs in
  * the fault handler. */
 bool access_lookup(vaddr_t ip, vaddr_t *ret_fixup, int *ret_type);
+/* And access.c asks signal.c, at the first access or the first object attached, if no pool was made before: install the handlers, if they
+ * are not.  Async-signal-safe.  0 or -errno. */
+int signal_install(void);
 
 #endif
