@@ -73,7 +73,7 @@ static void object_add(struct sf_object *obj)
 /* First use, or the first object.  May run twice at the same time, to no harm. */
 static void start(void)
 {
-	if (!signal_install())
+	if (!handlers_install())
 		__atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
 }
 

@@ -22,6 +22,6 @@
 bool access_lookup(vaddr_t ip, vaddr_t *ret_fixup, int *ret_type);
 /* And access.c asks signal.c, at the first access or the first object attached, if no pool was made before: install the handlers, if they
  * are not.  Async-signal-safe.  0 or -errno. */
-int signal_install(void);
+int handlers_install(void);
 
 #endif

@@ -34,7 +34,7 @@ static void on_fault(int signo, siginfo_t *si, void *uc_)
 		g[REG_RDX] = (greg_t)si->si_addr;
 }
 
-int signal_install(void)
+int handlers_install(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART };
 	uint32_t none = 0;

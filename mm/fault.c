@@ -12,7 +12,8 @@
  *                                any, area has no rights   "
  *     in an area                 else                      handle_mm_fault
  *
- * handle_mm_fault, by the page-table entry:
+ * handle_mm_fault, by the page-table entry (a write to an area with a guard asks it first; what it has not agreed to is filled
+ * or shown read-only):
  *     entry           page                      then
  *     nothing         -                         the area's type makes it (memtype.c)
  *     swap slot       -                         do_swap_page: read it and its neighbours back
@@ -202,11 +203,12 @@ static void fill_ahead(struct fault_ctx *fc, struct io_run *run, const char *buf
 
 unsigned run_fill(struct fault_ctx *fc, struct io_run *run, const char *buf, unsigned flags)
 {
-	bool alike = !buf || !fc->write; /* zeros are as good writable; read data had better stay clean */
+	bool write = fc->write && area_may_write(fc->area, fc->mm, fc->pfn);
+	bool alike = !write || (!buf && !fc->area->guard); /* zeros are as good writable; read data had better stay clean */
 
-	if (alike && !fill_part(fc, run, buf, 0, run->n, fc->write, flags))
+	if (alike && !fill_part(fc, run, buf, 0, run->n, write, flags))
 		return 0;
-	if (fill_part(fc, run, buf, run->at, run->at + 1, fc->write, flags)) {
+	if (fill_part(fc, run, buf, run->at, run->at + 1, write, flags)) {
 		run_undo(fc, run, 0, run->n);
 		return fault_port_error(fc);
 	}
@@ -293,9 +295,11 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 /* ---------------------------------------------------------------- a page in memory */
 
 /* May a read of this hidden page show it writable at once?  Only if it has nothing clean to lose. */
-static bool show_writable(const struct vm_area *v, const struct page *pg)
+static bool show_writable(struct fault_ctx *fc, const struct page *pg)
 {
-	return v->flags & VM_WRITE && (pg->flags & (PG_DIRTY | PG_LAZYFREE | PG_WRITEBACK)) == PG_DIRTY;
+	const struct vm_area *v = fc->area;
+
+	return area_may_write(v, fc->mm, pg->pfn) && v->flags & VM_WRITE && (pg->flags & (PG_DIRTY | PG_LAZYFREE | PG_WRITEBACK)) == PG_DIRTY;
 }
 
 /* A hidden neighbour that one call can show together with the page at base. */
@@ -304,7 +308,7 @@ static bool name_follows(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 	const struct page *pg = page_at(fc->mm, pfn), *bp = page_at(fc->mm, base);
 
 	return pg && (pg->flags & (PG_HIDDEN | PG_SHARED | PG_WRITEBACK)) == PG_HIDDEN && pg->hid - bp->hid == (hid_t)(pfn - base) &&
-	       show_writable(fc->area, pg) == (fc->write || show_writable(fc->area, bp));
+	       show_writable(fc, pg) == (fc->write || show_writable(fc, bp));
 }
 
 static void shown_ahead(struct fault_ctx *fc, struct page *pg, bool writable)
@@ -330,7 +334,7 @@ static void shown_demand(struct fault_ctx *fc, struct page *pg, bool writable)
 static unsigned do_soft_fault(struct fault_ctx *fc, struct page *pg)
 {
 	struct port *port = fc->mm->mc->port;
-	bool writable = fc->write || show_writable(fc->area, pg);
+	bool writable = fc->write || show_writable(fc, pg);
 	unsigned prot = PT_R | (writable ? PT_W : 0);
 	struct window w = fault_window(fc, 16, name_follows);
 
@@ -352,7 +356,7 @@ static bool is_protected(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 {
 	const struct page *pg = page_at(fc->mm, pfn);
 
-	return pg && (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED | PG_LAZYFREE)) == PG_VISIBLE;
+	return pg && (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED | PG_LAZYFREE)) == PG_VISIBLE && area_may_write(fc->area, fc->mm, pfn);
 }
 
 /* The sole owner of a page keeps it: whatever clean copies there are become stale.  A writer that goes through pages in order gets
@@ -400,6 +404,13 @@ unsigned handle_mm_fault(struct fault_ctx *fc)
 	pte_t e = pte_get(fc->mm, fc->pfn);
 
 	SF_MISUSE(!mm_is_locked(fc->mm));
+	if (unlikely(fc->area->guard) && fc->write) {
+		unsigned res = fc->area->guard->before_write(fc->area->guard, fc);
+
+		if (res)
+			return res;
+		e = pte_get(fc->mm, fc->pfn);
+	}
 	if (e & PTE_PRESENT)
 		return do_present_page(fc, frame_page(fc->mm->mc, pte_frame(e)));
 	if (e & PTE_SWAP)

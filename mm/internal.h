@@ -44,6 +44,10 @@ void page_shown(struct mm *mm, struct page *pg, bool writable);
 /* Start and end of I/O on a frame. */
 void page_set_busy(struct mm *mm, struct page *pg);
 void page_clear_busy(struct mm *mm, struct page *pg);
+/* For one page that is not busy nor shared, and whose entry is there or can be (pte_alloc): give up its contents, and say so. */
+void zap_poison(struct mm *mm, uint64_t pfn);
+/* Move such a page to an absent place and leave PTE_POISON behind.  -ENOMEM. */
+int move_page(struct mm *mm, uint64_t from, uint64_t to);
 /* By page number, for runs. */
 void pages_sort(struct page **pgs, unsigned n);
 /* Pages from pgs[0] on whose addresses, and names if they are hidden, are consecutive; all visible or all hidden. */

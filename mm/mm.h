@@ -87,6 +87,15 @@ struct vm_type {
 	unsigned (*fault)(struct fault_ctx *fc);
 };
 extern const struct vm_type vm_anon, vm_file_private, vm_file_shared; /* mm/memtype.c */
+extern const struct vm_type vm_snap; /* mm/snap.c: a snapshot of other pages */
+
+/* Who wants to know before pages of an area are written: each page once, for it may be writable afterwards until protect_writes.  mm lock held. */
+struct page_guard {
+	/* Page fc->pfn is about to become writable.  0: it may; else VM_FAULT_*, as a type's fault(). */
+	unsigned (*before_write)(struct page_guard *g, struct fault_ctx *fc);
+	/* May it be writable as things stand? */
+	bool (*may_write)(const struct page_guard *g, struct mm *mm, uint64_t pfn);
+};
 
 struct vm_area {
 	vaddr_t start, end;        /* a walk down the tree touches the first 64 bytes only */
@@ -101,6 +110,7 @@ struct vm_area {
 	uint64_t next_pfn;         /* where a sequential reader would fault next */
 	uint32_t window;           /* pages to bring in at once; adapts */
 	const char *name;          /* fixed name for maps ("[heap]") or NULL */
+	struct page_guard *guard;  /* NULL: nobody */
 	TAILQ_ENTRY(vm_area) link;
 };
 RB_HEAD(area_tree, vm_area);
@@ -138,11 +148,13 @@ const char *vma_name(struct mm *mm, struct vm_area *v);
  *   0                      nothing: contents come from the area's type
  *   …|PTE_PRESENT          frame number in the upper half: resident (visible, hidden or busy: see the frame)
  *   …|PTE_SWAP             slot number in the bits from 8: contents are in the store
- *   PTE_POISON             contents were lost (bad checksum, I/O error at swap-in): SIGBUS for ever */
+ *   PTE_POISON             contents were lost (bad checksum, I/O error at swap-in): SIGBUS for ever
+ *   PTE_BLANK              of a snapshot: zeros (mm/snap.c) */
 typedef uint64_t pte_t;
 #define PTE_PRESENT 1ull
 #define PTE_SWAP    2ull
 #define PTE_POISON  4ull
+#define PTE_BLANK   8ull
 static inline pte_t pte_mk_frame(uint32_t frame) { return (uint64_t)frame << 32 | PTE_PRESENT; }
 static inline uint32_t pte_frame(pte_t e) { return (uint32_t)(e >> 32); }
 static inline pte_t pte_mk_swap(uint64_t slot) { return slot << 8 | PTE_SWAP; }
@@ -231,6 +243,12 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end);
 /* Adapt the visible pages of a range to its (already changed) area flags: hide where nothing may be read, protect where nothing
  * may be written.  Writability is given back lazily by faults, or at once for dirty pages when that is one call. */
 int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end);
+/* Every visible page of the range becomes read-only, whatever its area allows. */
+int protect_writes(struct mm *mm, vaddr_t start, vaddr_t end);
+static inline bool area_may_write(const struct vm_area *v, struct mm *mm, uint64_t pfn)
+{
+	return likely(!v->guard) || v->guard->may_write(v->guard, mm, pfn);
+}
 /* Move ptes, frames, slots and port contents (mremap). */
 int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len);
 

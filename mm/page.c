@@ -370,7 +370,7 @@ static enum zap_kind zap_kind(struct mm *mm, pte_t e)
 {
 	if (e & PTE_SWAP)
 		return ZAP_SWAP;
-	if (e & PTE_POISON)
+	if (e & (PTE_POISON | PTE_BLANK))
 		return ZAP_POISON;
 	struct page *pg = frame_page(mm->mc, pte_frame(e));
 
@@ -431,7 +431,8 @@ static void drop_shared(struct mm *mm, uint64_t pfn, uint64_t n)
 		(void)port->ops->hide_shared(port, PVA(pfn + i), 1); /* left visible: the file's own contents, no harm */
 }
 
-static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind, pte_t first)
+/* left: what the entries say afterwards. */
+static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind, pte_t first, pte_t left)
 {
 	switch (kind) {
 	case ZAP_VISIBLE:
@@ -454,8 +455,18 @@ static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind,
 	for (uint64_t i = 0; i < n; i++) {
 		if (kind < ZAP_SWAP)
 			page_release(mm, page_at(mm, pfn + i));
-		pte_set(mm, pfn + i, 0);
+		pte_set(mm, pfn + i, left);
 	}
+}
+
+void zap_poison(struct mm *mm, uint64_t pfn)
+{
+	pte_t e = pte_get(mm, pfn);
+
+	if (e)
+		zap_run(mm, pfn, 1, zap_kind(mm, e), e, PTE_POISON);
+	else
+		pte_set(mm, pfn, PTE_POISON);
 }
 
 void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
@@ -476,7 +487,7 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
 		}
 		while (pfn + n < to && zap_continues(mm, kind, first, pte_get(mm, pfn + n), n))
 			n++;
-		zap_run(mm, pfn, n, kind, first);
+		zap_run(mm, pfn, n, kind, first, 0);
 		pfn += n;
 		woke = true;
 	}
@@ -502,7 +513,7 @@ static unsigned protect_wants(const struct protect *p, const struct page *pg)
 		return 0;
 	if (p->read_only)
 		return pg->flags & PG_WRITABLE ? PT_R : 0;
-	if ((pg->flags & (PG_DIRTY | PG_WRITABLE | PG_WRITEBACK | PG_LAZYFREE)) == PG_DIRTY)
+	if ((pg->flags & (PG_DIRTY | PG_WRITABLE | PG_WRITEBACK | PG_LAZYFREE)) == PG_DIRTY && area_may_write(p->area, p->mm, pg->pfn))
 		return PT_R | PT_W;
 	return 0;
 }
@@ -591,6 +602,15 @@ int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
 	return p.err;
 }
 
+int protect_writes(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	struct protect p = { .mm = mm, .read_only = true };
+
+	SF_MISUSE(!mm_is_locked(mm));
+	protect_visible(&p, PFN(start), PFN(end));
+	return p.err;
+}
+
 void page_apply_deferred(struct mm *mm, struct page *pg)
 {
 	struct vm_area *v = vma_lookup(mm, NULL, PVA(pg->pfn));
@@ -626,12 +646,37 @@ static bool move_settle(struct mm *mm, uint64_t from, uint64_t n)
 			continue;
 		}
 		if (pg && pg->flags & PG_SHARED)
-			zap_run(mm, p, 1, ZAP_SHARED, 0);
+			zap_run(mm, p, 1, ZAP_SHARED, 0, 0);
 		else
 			any |= pg != NULL;
 		p++;
 	}
 	return any;
+}
+
+static void page_moved(struct mm *mm, struct page *pg, uint64_t pfn)
+{
+	pg->pfn = pfn;
+	if (pg->pins)
+		mm->mc->pinned--;
+	pg->pins = 0; /* pins are of addresses, and this one is gone */
+}
+
+int move_page(struct mm *mm, uint64_t from, uint64_t to)
+{
+	struct port *port = mm->mc->port;
+	struct page *pg = page_at(mm, from);
+	int err = pte_alloc(mm, to) ? 0 : -ENOMEM;
+
+	if (!err && pg)
+		err = port->ops->move(port, PVA(from), PVA(to), 1);
+	if (err)
+		return err;
+	if (pg)
+		page_moved(mm, pg, to);
+	pte_set(mm, to, pte_get(mm, from));
+	pte_set(mm, from, PTE_POISON);
+	return 0;
 }
 
 int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
@@ -651,12 +696,8 @@ int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
 		pte_t e = pte_get(mm, p);
 		struct page *pg = page_at(mm, p);
 
-		if (pg) {
-			pg->pfn = p - src + dst;
-			if (pg->pins)
-				mm->mc->pinned--;
-			pg->pins = 0; /* pins are of addresses, and this one is gone */
-		}
+		if (pg)
+			page_moved(mm, pg, p - src + dst);
 		pte_set(mm, p - src + dst, e);
 		pte_set(mm, p, 0);
 	}
@@ -704,7 +745,7 @@ static void check_ptes(struct census *c)
 		pte_t e = pte_get(mm, pfn);
 
 		SF_ASSERT(vma_lookup(mm, NULL, PVA(pfn)));                                /* 6 */
-		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON);
+		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON | PTE_BLANK);
 		SF_ASSERT(what && !(what & (what - 1))); /* exactly one */
 		if (e & PTE_PRESENT)
 			check_page(c, page_at(mm, pfn), pfn);

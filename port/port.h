@@ -71,6 +71,9 @@ struct port_ops {
 	 * cannot (then read_hidden). */
 	const void *(*peek)(struct port *p, vaddr_t va, hid_t hid);
 
+	/* Direct pointer to the contents of a visible private page, valid while the lock is held and nothing is done to the page. */
+	const void *(*view)(struct port *p, vaddr_t va);
+
 	/* visible -> absent; contents are lost. */
 	int (*drop)(struct port *p, vaddr_t va, size_t n);
 

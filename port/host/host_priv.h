@@ -138,6 +138,7 @@ int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
+const void *hp_view(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
@@ -149,6 +150,7 @@ uint32_t hp_self(struct port *p);
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
 	.sync_shared = hp_sync_shared,         \
+	.view = hp_view,                       \
 	.alloc = hp_alloc, .free = hp_free,    \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self
