@@ -242,6 +242,15 @@ static bool is_ours(const struct sigaction *sa)
 	return sa->sa_flags & SA_SIGINFO && sa->sa_sigaction == on_signal;
 }
 
+/* Somebody who comes back keeps his place. */
+static bool in_chain(const struct chain *c, const struct sigaction *sa)
+{
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->sa[i].sa_sigaction == sa->sa_sigaction)
+			return true;
+	return false;
+}
+
 /* locked: chain_lock.  1: somebody else's was there. */
 static int put_in_front(int signo)
 {
@@ -252,16 +261,20 @@ static int put_in_front(int signo)
 		return -errno;
 	if (is_ours(&old))
 		return 0;
-	if (c->n == CHAIN_MAX)
+	bool known = in_chain(c, &old);
+
+	if (c->n == CHAIN_MAX && !known)
 		return -ENOSPC;
 	sigfillset(&sa.sa_mask);
 	for (int open = 0; open < 7; open++)
 		sigdelset(&sa.sa_mask, (const int[]){ SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS }[open]);
-	c->sa[c->n] = old;
-	__atomic_store_n(&c->n, c->n + 1, __ATOMIC_RELEASE);
+	if (!known) {
+		c->sa[c->n] = old;
+		__atomic_store_n(&c->n, c->n + 1, __ATOMIC_RELEASE);
+	}
 	if (!sigaction(signo, &sa, NULL))
 		return 1;
-	c->n--;
+	c->n -= !known;
 	return -errno;
 }
 
