@@ -18,6 +18,7 @@
 #define STORE_DEFAULT (64ull << 30)
 #define BOUND_MIN (MACHINE_MIN_PAGES * PAGE_SIZE)
 #define FD_BASE 100
+#define GUARD (16 * PAGE_SIZE) /* above the highest region: what runs over its end is still ours */
 
 /* ---------------------------------------------------------------- faults; fault handler */
 
@@ -131,7 +132,7 @@ static int open_machine(struct pool *p, const struct sf_pool_options *o)
 	struct machine_config cfg = {
 		.port = p->port, .policy = o->policy ? policy_find(o->policy) : NULL, .store = p->core_store,
 		.swap_slots = store_slots(o), .bound_pages = o->bound >> PAGE_SHIFT,
-		.mmap_min = p->lo, .task_size = p->hi, .mmap_base = p->hi,
+		.mmap_min = p->lo, .task_size = p->hi, .mmap_base = p->hi - GUARD,
 	};
 	int err = machine_create(&cfg, &p->mc);
 

@@ -242,13 +242,20 @@ static bool is_ours(const struct sigaction *sa)
 	return sa->sa_flags & SA_SIGINFO && sa->sa_sigaction == on_signal;
 }
 
-/* Somebody who comes back keeps his place. */
-static bool in_chain(const struct chain *c, const struct sigaction *sa)
+/* On top; somebody who comes back leaves his old place.  locked: chain_lock */
+static int chain_push(struct chain *c, const struct sigaction *sa)
 {
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->sa[i].sa_sigaction == sa->sa_sigaction)
-			return true;
-	return false;
+	unsigned n = c->n, k = 0;
+
+	while (k < n && c->sa[k].sa_sigaction != sa->sa_sigaction)
+		k++;
+	if (k == CHAIN_MAX)
+		return -ENOSPC;
+	for (; k + 1 < n; k++)
+		c->sa[k] = c->sa[k + 1];
+	c->sa[k] = *sa;
+	__atomic_store_n(&c->n, k + 1, __ATOMIC_RELEASE);
+	return 0;
 }
 
 /* locked: chain_lock.  1: somebody else's was there. */
@@ -261,21 +268,14 @@ static int put_in_front(int signo)
 		return -errno;
 	if (is_ours(&old))
 		return 0;
-	bool known = in_chain(c, &old);
+	int err = chain_push(c, &old);
 
-	if (c->n == CHAIN_MAX && !known)
-		return -ENOSPC;
+	if (err)
+		return err;
 	sigfillset(&sa.sa_mask);
 	for (int open = 0; open < 7; open++)
 		sigdelset(&sa.sa_mask, (const int[]){ SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS }[open]);
-	if (!known) {
-		c->sa[c->n] = old;
-		__atomic_store_n(&c->n, c->n + 1, __ATOMIC_RELEASE);
-	}
-	if (!sigaction(signo, &sa, NULL))
-		return 1;
-	c->n -= !known;
-	return -errno;
+	return sigaction(signo, &sa, NULL) ? -errno : 1;
 }
 
 static int arm(void)
