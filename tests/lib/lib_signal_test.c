@@ -50,11 +50,11 @@ static int in_child(void (*fn)(void))
 
 #define CHILD_CHECK(cond) do { if (!(cond)) { fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, #cond); _exit(99); } } while (0)
 
-static char *child_region(uint64_t pages)
+static volatile char *child_region(uint64_t pages)
 {
 	sf_pool *pool;
 	sf_region *r;
-	char *m;
+	volatile char *m;
 
 	CHILD_CHECK(!sf_pool_create(POOL_OPTIONS(.bound = BOUND), &pool));
 	CHILD_CHECK(sf_rearm() >= 0);
@@ -68,7 +68,7 @@ static char *child_region(uint64_t pages)
 static void chain_to_siginfo(void)
 {
 	struct sigaction sa = { .sa_sigaction = note, .sa_flags = SA_SIGINFO };
-	char *m;
+	volatile char *m;
 
 	sigaddset(&sa.sa_mask, SIGUSR1);
 	sigaction(SIGSEGV, &sa, NULL);
@@ -89,7 +89,7 @@ static void chain_to_siginfo(void)
 static void chain_to_plain_once(void)
 {
 	struct sigaction sa = { .sa_handler = plain, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) };
-	char *m;
+	volatile char *m;
 
 	sigaction(SIGSEGV, &sa, NULL);
 	m = child_region(1);
@@ -101,7 +101,7 @@ static void chain_to_plain_once(void)
 
 static void touch_nothing(void)
 {
-	char *m = child_region(1);
+	volatile char *m = child_region(1);
 
 	*(volatile char *)(m + PAGE) = 1;
 }
@@ -111,7 +111,7 @@ static void touch_lost_page(void)
 	int fd = temp_file(1);
 	sf_pool *pool;
 	sf_region *r;
-	char *m;
+	volatile char *m;
 
 	CHILD_CHECK(!sf_pool_create(POOL_OPTIONS(.bound = BOUND), &pool));
 	CHILD_CHECK(sf_rearm() >= 0);
@@ -166,7 +166,7 @@ static void later_handlers(void)
 {
 	struct sigaction first = { .sa_sigaction = note, .sa_flags = SA_SIGINFO };
 	struct sigaction sa = { .sa_sigaction = newcomer, .sa_flags = SA_SIGINFO };
-	char *m;
+	volatile char *m;
 
 	sigaction(SIGSEGV, &first, NULL);
 	sigaction(SIGBUS, &first, NULL);
@@ -261,7 +261,7 @@ static char *parents_memory;
 
 static void child_of_fork(void)
 {
-	char *m;
+	volatile char *m;
 
 	struct sf_pool_stats st = { .struct_size = sizeof(st) };
 	CHILD_CHECK(sf_pool_stats(parents_pool, &st) == -ESTALE);
