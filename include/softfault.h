@@ -121,11 +121,13 @@ struct sf_store_ops {
 	int64_t (*read)(void *arg, void *buf, size_t len, uint64_t off);        /* bytes read, or -errno */
 	int64_t (*write)(void *arg, const void *buf, size_t len, uint64_t off); /* bytes written, or -errno; NULL: a store to read only */
 	int (*sync)(void *arg);                                                 /* NULL: nothing to do */
-	int (*trim)(void *arg, uint64_t off, uint64_t len);                     /* NULL: ignored */
+	/* NULL: ignored.  As the store of a pool it is called for SF_STORE_INLINE stores only, under a lock: be quick. */
+	int (*trim)(void *arg, uint64_t off, uint64_t len);
 	/* A batch of requests to begin.  The number that were taken (the others fail with -EAGAIN and are tried again one by one), or
 	 * -errno for all.  Called on a worker thread; when set, the four above are not used. */
 	int (*submit)(void *arg, struct sf_io *const *ios, unsigned n);
 	void (*close)(void *arg); /* the last call, from sf_store_close; NULL: nothing to do */
+	uint32_t workers;         /* threads that make these calls, 1 … 16; 0: 2.  Not for SF_STORE_INLINE */
 };
 
 /* A store of the application's own. */
@@ -185,7 +187,7 @@ struct sf_pool_options {
 	sf_store *store;       /* NULL: no store; then dirty pages without a home of their own cannot leave */
 	uint64_t store_bytes;  /* most of it that is used; 0: 64 GiB */
 	uint64_t window;       /* bytes of address space for all its regions; 0: 1 TiB */
-	uint32_t workers;      /* threads for callbacks and read-ahead; 0: 2.  Started when first needed */
+	uint32_t workers;      /* threads for read-ahead and SF_SYNC_ASYNC, 1 … 16; 0: 1.  Started when first needed; one more for error callbacks */
 	uint32_t fork;         /* enum sf_fork */
 	/* Something to tell, one line without newline ("swap is full"); any thread, async-signal-safe code only.  NULL: nobody. */
 	void (*warn)(void *arg, const char *msg);
@@ -224,7 +226,7 @@ SF_API int sf_pool_stats(sf_pool *pool, struct sf_pool_stats *ret);
 enum sf_action {
 	SF_FAIL = 0,   /* the touch fails: sf_try scope or SIGBUS; a write-back stays undone.  Tried again at the next touch */
 	SF_RETRY = 1,  /* try the same once more (as often as the callback says so) */
-	SF_SUPPLY = 2, /* READ: the callback has filled data */
+	SF_SUPPLY = 2, /* READ: the callback has filled data.  Asked again when the page has left memory unchanged and is touched once more */
 	SF_POISON = 3, /* READ: the page is lost; every touch fails until it is unmapped or sf_advise'd SF_DONTNEED */
 };
 
@@ -232,7 +234,7 @@ struct sf_error {
 	size_t struct_size;
 	sf_region *region;
 	void *region_arg;    /* sf_map_options.arg */
-	uint32_t op;         /* SF_IO_READ, SF_IO_WRITE or SF_IO_SYNC */
+	uint32_t op;         /* SF_IO_READ, or SF_IO_WRITE: to a file or store of the region's own (what a pool's store refuses stays in memory) */
 	int32_t error;       /* -EIO, -ETIMEDOUT, -EBADMSG (checksum), what the store said … */
 	void *addr;          /* where the page is */
 	uint64_t off, len;   /* of it in the region; a page for a READ */
@@ -353,7 +355,8 @@ SF_API int sf_advise(sf_region *region, uint64_t off, uint64_t len, unsigned adv
 #define SF_SYNC_ASYNC 1u /* begin only: the pool's threads write; errors show at the next sf_sync without it */
 #define SF_SYNC_NOFLUSH 2u /* without the file's or store's own sync at the end: durable later */
 /* Write the changed pages of [off, off+len) home, in ascending order, then flush.  len 0: to the end.  The error of the first page that
- * cannot be written (it stays changed, in memory); 0 for regions without a home that is written. */
+ * cannot be written (it stays changed, in memory), others are written all the same; -EBUSY if that is because it is pinned.  0 for regions without a
+ * home that is written.  A thread that touches a page while it is being written waits. */
 SF_API int sf_sync(sf_region *region, uint64_t off, uint64_t len, unsigned flags);
 
 /* One byte for each page of [off, off+len): SF_IN_* bits. */
@@ -463,6 +466,7 @@ extern struct sf_ex_entry __start___ex_table[] __attribute__((weak, visibility("
 extern struct sf_ex_entry __stop___ex_table[] __attribute__((weak, visibility("hidden")));
 __attribute__((weak, visibility("hidden"))) struct sf_object sf_this_object_;
 
+#ifndef SF_OWN_OBJECT_ /* the library itself */
 /* Before (and after) those of the object's own code, which may use its entries. */
 static __attribute__((constructor(101), used)) void sf_this_object_attach_(void)
 {
@@ -478,6 +482,7 @@ static __attribute__((destructor(101), used)) void sf_this_object_detach_(void)
 	if (&__start___ex_table[0] != &__stop___ex_table[0])
 		sf_object_detach(&sf_this_object_);
 }
+#endif
 
 #define SF_EX_ENTRY_(insn, fixup)                           \
 	".pushsection __ex_table,\"aw?\"\n\t"               \
@@ -616,7 +621,8 @@ SF_API int sf_recover(int home_fd, int log_fd);
  * sf_rearm puts ours in front again, with the newcomer behind it.  Blocking either signal while touching a region
  * kills the process, as it does on Linux. */
 
-/* Put the handlers in front again.  1: something stood there and is now behind us; 0: they were there.  -EPERM: they were never installed. */
+/* Put the handlers in front again.  1: something stood there and is now behind us; 0: they were there.  -EPERM: they were never installed; -ENOSPC: 16
+ * newcomers already. */
 SF_API int sf_rearm(void);
 
 #ifdef __cplusplus

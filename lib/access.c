@@ -16,6 +16,8 @@
  * softfault.h that attach and detach it.  Walking the loader's list at fault time instead would take the loader's lock in a signal handler,
  * and would find segments, not sections.  dlclose runs destructors before it unmaps, so a table is never searched
  * after it is gone: detaching waits for searches under way (mm/extable.c).  This object's own table is the main one there. */
+#define SF_BUILDING
+#define SF_OWN_OBJECT_
 #include "include/softfault.h" /* before lib.h: with the inlined accesses, and this object's own table */
 #include "lib/lib.h"
 
@@ -64,17 +66,25 @@ static void object_add(struct sf_object *obj)
 
 	m->start = (struct exception_entry *)obj->start;
 	m->stop = (struct exception_entry *)obj->stop;
-	if (obj->start == __start___ex_table)
-		extable_sort(m->start, m->stop);
-	else
+	if (obj->start != __start___ex_table)
 		extable_register(m);
 }
 
-/* First use, or the first object.  May run twice at the same time, to no harm. */
+/* Before anybody can search it.  Linked into a program, it is the program's table too. */
+static __attribute__((constructor(101))) void sort_own(void)
+{
+	extable_sort((struct exception_entry *)__start___ex_table, (struct exception_entry *)__stop___ex_table);
+}
+
+/* First use, or the first object.  May run twice at the same time, to no harm.  A signal handler that came in between would wait for itself. */
 static void start(void)
 {
+	uint64_t all = UINT64_MAX, was;
+
+	host_syscall_raw(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&all), HC_A(&was), 8, 0, 0);
 	if (!handlers_install())
 		__atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
+	host_syscall_raw(__NR_rt_sigprocmask, 2, HC_A(&was), 0, 8, 0, 0);
 }
 
 #define START() do { if (unlikely(!__atomic_load_n(&ready, __ATOMIC_RELAXED))) start(); } while (0)

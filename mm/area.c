@@ -208,6 +208,8 @@ static const struct vm_type *type_for(uint32_t flags, const struct sf_file *file
 {
 	if (!file)
 		return &vm_anon;
+	if (!(flags & VM_SHARED) && file->ops->type)
+		return file->ops->type;
 	return flags & VM_SHARED ? &vm_file_shared : &vm_file_private;
 }
 

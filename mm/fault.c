@@ -250,16 +250,40 @@ static unsigned swap_poison(struct fault_ctx *fc, struct io_run *run)
 	return VM_FAULT_SIGBUS;
 }
 
+/* Ask whoever owns the page what is to become of it. */
+static int swap_ask(struct fault_ctx *fc, struct io_run *run, char *buf, int err, enum swap_verdict *ret)
+{
+	struct machine *mc = fc->mm->mc;
+
+	for (unsigned attempt = 1; err && mc->swap_error; attempt++) {
+		*ret = mc->swap_error(mc, run->file, run->pgoff + run->at, err, attempt, buf);
+		if (*ret == SWAP_SUPPLIED)
+			return 0;
+		if (*ret != SWAP_RETRY)
+			break;
+		err = swap_read(mc, run->pg[run->at]->slot, 1, buf);
+	}
+	return err;
+}
+
 /* Read the run's slots; a fault of a neighbour's is not held against the page that is wanted.  Not locked. */
-static int swap_read_run(struct fault_ctx *fc, struct io_run *run, char *buf, bool *ret_alone)
+static int swap_read_run(struct fault_ctx *fc, struct io_run *run, char *buf, bool *ret_alone, enum swap_verdict *ret)
 {
 	struct machine *mc = fc->mm->mc;
 	int err = swap_read(mc, run->pg[0]->slot, run->n, buf);
 
+	*ret = SWAP_POISON;
 	*ret_alone = err && run->n > 1;
 	if (*ret_alone)
 		err = swap_read(mc, run->pg[run->at]->slot, 1, buf);
-	return err;
+	return err ? swap_ask(fc, run, buf, err, ret) : 0;
+}
+
+/* The owner gave other contents: the store's copy is void. */
+static unsigned swap_supplied(struct fault_ctx *fc, struct io_run *run, const char *buf)
+{
+	page_forget_slot(fc->mm, run->pg[0]);
+	return run_fill(fc, run, buf, PG_DIRTY);
 }
 
 static unsigned do_swap_page(struct fault_ctx *fc)
@@ -268,22 +292,31 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 	struct window w = fault_window(fc, 16, slot_follows);
 	struct io_run run;
 	unsigned res = run_begin(fc, &run, w.lo, w.n);
+	enum swap_verdict verdict;
 	bool alone;
 
 	if (res)
 		return res;
 	run_unlock(fc, &run);
 	char *buf = iobuf_get(mc);
-	int err = swap_read_run(fc, &run, buf, &alone);
+	int err = swap_read_run(fc, &run, buf, &alone, &verdict);
 	bool same = run_relock(fc, &run);
 
 	if (alone)
 		run_alone(fc, &run);
-	if (err) {
+	if (err)
+		fc->task->error = err;
+	if (err && verdict == SWAP_FAIL) {
+		run_undo(fc, &run, 0, run.n);
+		res = VM_FAULT_SIGBUS;
+	} else if (err) {
 		res = swap_poison(fc, &run);
 	} else if (!same) {
 		run_undo(fc, &run, 0, run.n);
 		res = VM_FAULT_RETRY;
+	} else if (verdict == SWAP_SUPPLIED) {
+		run_alone(fc, &run);
+		res = swap_supplied(fc, &run, buf);
 	} else {
 		res = run_fill(fc, &run, buf, 0);
 		fault_window_done(fc, run.lo, run.n);
@@ -478,6 +511,12 @@ static enum fault_kind kind_of(unsigned res)
 
 #define VM_FAULT_KNOWN (VM_FAULT_MINOR | VM_FAULT_MAJOR | VM_FAULT_ERROR | VM_FAULT_RETRY | VM_FAULT_SOFT | VM_FAULT_COW | VM_FAULT_NOPAGE)
 
+static void count_file(struct sf_file *f, unsigned res)
+{
+	sf_count(&f->faults, 1);
+	sf_count(&f->majors, !!(res & VM_FAULT_MAJOR));
+}
+
 /* Until the page is there or will never be.  0: the access is illegal.  Locked: mm. */
 static unsigned fault_locked(struct arrival *a)
 {
@@ -495,6 +534,8 @@ static unsigned fault_locked(struct arrival *a)
 		res = handle_mm_fault(&fc);
 		SF_BUG_ON(!res || res & ~VM_FAULT_KNOWN); /* row 22 */
 		a->seen |= res & VM_FAULT_MAJOR;
+		if (!(res & (VM_FAULT_ERROR | VM_FAULT_RETRY)) && fc.area->file)
+			count_file(fc.area->file, res | a->seen);
 	} while (res & VM_FAULT_RETRY);
 	if (!(res & (VM_FAULT_ERROR | VM_FAULT_NOPAGE))) {
 		watch_visible(a->mm, PFN(addr));
@@ -664,6 +705,8 @@ enum fault_verdict do_page_fault(struct mm *mm, struct task *tk, vaddr_t addr, u
 
 	*ret = (struct fault_report){ .addr = addr, .error_code = error_code };
 	tk->nr_evicted = 0;
+	tk->error = 0;
+	tk->want_hi = 0;
 
 	enum fault_verdict verdict = fault_dispatch(&a);
 	uint64_t ns = port->ops->now(port) - start;

@@ -60,7 +60,12 @@ struct sf_file_ops {
 	int64_t (*size)(struct sf_file *f);
 	/* Last reference gone.  mm lock held. */
 	void (*release)(struct sf_file *f);
+	/* Optional: the type of private areas of such files; NULL: vm_file_private. */
+	const struct vm_type *type;
+	/* Types with a home (mm/home.c): write len bytes at off; 0 or -errno.  No lock held. */
+	int (*write)(struct sf_file *f, const void *buf, size_t len, uint64_t off);
 };
+#define FILE_POISON (-4095) /* read: the page is lost for ever */
 struct sf_file {
 	const struct sf_file_ops *ops;
 	uint32_t refs;
@@ -68,6 +73,9 @@ struct sf_file {
 	uint32_t major, minor;
 	uint64_t ino;
 	bool always_in_core; /* reading it is no device access: faults are minor */
+	bool write_back;     /* changed pages are evicted to it, not to the swap store */
+	uint32_t cluster;    /* > 0: pages that come in together, a power of two; 0: adapts */
+	uint64_t faults, majors;
 	char *path;        /* for maps; freed by release */
 };
 static inline void file_get(struct sf_file *f) { if (f) __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); }
@@ -88,6 +96,12 @@ struct vm_type {
 };
 extern const struct vm_type vm_anon, vm_file_private, vm_file_shared; /* mm/memtype.c */
 extern const struct vm_type vm_snap; /* mm/snap.c: a snapshot of other pages */
+extern const struct vm_type vm_home; /* mm/home.c: private pages that are written back to their file */
+/* Write the changed pages of [start, end), which is of vm_home areas, to their files, in ascending order.  The first error; the others are
+ * written all the same.  -EBUSY: a page is pinned, or is not there any more.  Not locked. */
+int home_sync(struct mm *mm, vaddr_t start, vaddr_t end);
+/* Does a page of a vm_home area differ from its file? */
+#define page_unsaved(pg) (!((pg)->flags & (PG_FILE | PG_BUSY)))
 
 /* Who wants to know before pages of an area are written: each page once, for it may be writable afterwards until protect_writes.  mm lock held. */
 struct page_guard {
@@ -302,6 +316,8 @@ struct task {
 	uint32_t fault_disabled;/* > 0: kernel-mode faults go to their fixup at once (row 21) */
 	uint64_t min_flt, maj_flt;
 	uint64_t evicted_pfn; uint32_t nr_evicted; /* during the current fault, for the trace */
+	int error;              /* why the last fault was a SIGBUS, if known */
+	uint64_t want_lo, want_hi; /* page numbers that the last fault's cluster asks for beside what it brought in */
 };
 
 struct fault_ctx {
@@ -441,6 +457,10 @@ struct machine {
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
+	uint64_t homes;           /* files in use with write_back */
+	/* A page of the swap store cannot be read (err).  buf: a page that may be filled instead.  Not locked; f may be NULL. */
+	enum swap_verdict { SWAP_POISON, SWAP_RETRY, SWAP_SUPPLIED, SWAP_FAIL } (*swap_error)(struct machine *mc, struct sf_file *f, uint64_t pgoff,
+											       int err, unsigned attempt, void *buf);
 	/* Something to tell the user, one line without newline (swap full, checksum error …). May be NULL. */
 	void (*warn)(struct machine *mc, const char *msg); void *warn_arg;
 };

@@ -292,7 +292,7 @@ static int map_range(struct host_port *hp, vaddr_t va, uint64_t n, bool exec)
 	if (!r)
 		r = hp_call(hp, __NR_mprotect, va, BYTES(n), range_prot(exec));
 	if (r)
-		hp_call(hp, __NR_munmap, va, BYTES(n));
+		hp_unmap(hp, va, BYTES(n));
 	return (int)r;
 }
 
@@ -331,7 +331,7 @@ static void uffd_release(struct port *p, vaddr_t va, size_t n)
 {
 	struct host_port *hp = to_host(p);
 
-	if (hp_call(hp, __NR_munmap, va, BYTES(n)))
+	if (hp_unmap(hp, va, BYTES(n)))
 		make_absent(hp, va, n);
 	pm_clear(hp, PFN(va), n);
 	hp_maps_changed(hp, 1);

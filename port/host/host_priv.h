@@ -131,6 +131,7 @@ static inline void hp_count(struct host_port *hp)
 }
 
 /* port_host.c: what both engines use */
+int64_t hp_unmap(struct host_port *hp, vaddr_t va, uint64_t bytes); /* or, with cfg.reserved, map nothing there */
 void hp_maps_changed(struct host_port *hp, unsigned drift); /* keep port.nr_maps true */
 bool hp_maps_room(struct host_port *hp, int64_t more);      /* may so many host mappings be added? */
 int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base and up; fd or -errno */
