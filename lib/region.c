@@ -203,12 +203,25 @@ static int region_setup(struct region *r, const struct sf_map_options *o)
 	return err;
 }
 
+/* Clusters lie at multiples of their size, so a region of them had better begin at one.  locked: map_lock */
+static int64_t cluster_place(const struct region *r)
+{
+	struct mm *mm = r->pool->mm;
+	uint64_t mask = r->cluster - 1;
+	int64_t at;
+
+	mm_lock(mm);
+	at = get_unmapped_area(mm, 0, r->len + mask + 1 - PAGE_SIZE);
+	mm_unlock(mm);
+	return at < 0 ? at : (int64_t)(((uint64_t)at + mask) & ~mask);
+}
+
 /* locked: map_lock */
 static int region_place(struct region *r, vaddr_t addr, bool fixed)
 {
 	struct pool *p = r->pool;
-	unsigned flags = MAP_PRIVATE | (fixed ? MAP_FIXED | MAP_FIXED_NOREPLACE : 0);
-	int64_t at;
+	unsigned flags = MAP_PRIVATE;
+	int64_t at = (int64_t)addr;
 
 	if (p->dying)
 		return -EBADF;
@@ -216,8 +229,14 @@ static int region_place(struct region *r, vaddr_t addr, bool fixed)
 		return -EINVAL;
 	if (r->len > p->hi - p->lo)
 		return -ENOMEM;
+	if (!fixed && r->cluster > PAGE_SIZE)
+		at = cluster_place(r);
+	if (at < 0)
+		return (int)at;
+	if (at)
+		flags |= MAP_FIXED | MAP_FIXED_NOREPLACE;
 	__atomic_fetch_add(&p->mc->homes, r->file.write_back, __ATOMIC_RELAXED);
-	at = do_mmap(p->mm, addr, r->len, r->prot, flags, &r->file, PT_R | PT_W, 0);
+	at = do_mmap(p->mm, (vaddr_t)at, r->len, r->prot, flags, &r->file, PT_R | PT_W, 0);
 	if (at < 0) {
 		__atomic_fetch_sub(&p->mc->homes, r->file.write_back, __ATOMIC_RELAXED);
 		return (int)at;

@@ -69,7 +69,9 @@ void *iobuf_get(struct machine *mc)
 			buf = p->ops->alloc(p, SF_IOBUF);
 		if (buf)
 			return buf;
+		__atomic_fetch_add(&mc->iobuf_waiters, 1, __ATOMIC_SEQ_CST);
 		p->ops->wait(p, &mc->nr_iobufs, seen);
+		__atomic_fetch_sub(&mc->iobuf_waiters, 1, __ATOMIC_RELAXED);
 	}
 }
 
@@ -81,8 +83,9 @@ void iobuf_put(struct machine *mc, void *buf)
 		void *none = NULL;
 
 		if (__atomic_compare_exchange_n(&mc->iobufs[i], &none, buf, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-			__atomic_fetch_add(&mc->nr_iobufs, 1, __ATOMIC_RELEASE);
-			p->ops->wake(p, &mc->nr_iobufs, 1);
+			__atomic_fetch_add(&mc->nr_iobufs, 1, __ATOMIC_SEQ_CST);
+			if (__atomic_load_n(&mc->iobuf_waiters, __ATOMIC_SEQ_CST))
+				p->ops->wake(p, &mc->nr_iobufs, 1);
 			return;
 		}
 	}

@@ -448,7 +448,7 @@ struct machine {
 	uint64_t hidden;          /* frames that are PG_HIDDEN */
 	uint64_t inflight, writeback; /* pages with I/O under way: all, and those being written (even if disowned meanwhile) */
 	struct swap_map *swap; struct store *store;
-	uint32_t nr_iobufs; void *iobufs[8]; /* spare SF_IOBUF buffers */
+	uint32_t nr_iobufs, iobuf_waiters; void *iobufs[8]; /* spare SF_IOBUF buffers */
 	void *kmem;               /* allocator's state (mm/kmalloc.c) */
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */
