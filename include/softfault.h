@@ -574,20 +574,26 @@ struct sf_snapshot_options {
 	size_t struct_size;
 	uint32_t flags; /* 0 */
 };
-/* The instant lies between call and return; writes by other threads fall before or after it, page by page.  opt may be NULL.
- * -EBUSY: pages of the region are pinned for writing. */
+/* The instant lies between call and return: writes by other threads fall before or after it.  opt may be NULL.
+ * -EBUSY: pages of the region are pinned for writing.  -EINVAL: the region is itself one of sf_snapshot_map.  A snapshot takes as much of the
+ * pool's address space as the region (-ENOMEM). */
 SF_API int sf_snapshot_create(sf_region *region, const struct sf_snapshot_options *opt, sf_snapshot **ret);
-/* Up to len bytes at off as they were; bytes read (short only at the region's end), or the error of a page that cannot be had. */
+/* Up to len bytes at off as they were; bytes read (short at the region's end and before a page that cannot be had), or the error of the first page.
+ * -EFAULT: buf. */
 SF_API ssize_t sf_snapshot_read(sf_snapshot *snap, uint64_t off, void *buf, size_t len);
-/* A second, read-only region with the snapshot's contents, in the same pool; unmap it before the snapshot is dropped. */
+/* A second, read-only region with the snapshot's contents, in the same pool, once at a time (-EBUSY); unmap it before the snapshot is dropped.  It
+ * cannot be resized, moved, protected otherwise or snapshotted. */
 SF_API int sf_snapshot_map(sf_snapshot *snap, sf_region **ret, void **ret_addr);
 /* Pages of [*off, end) that differ, or may differ, between from and to (NULL: the region now); as sf_dirty_ranges.  -EINVAL: not
  * of one region. */
 SF_API int sf_snapshot_diff(sf_snapshot *from, sf_snapshot *to, uint64_t *off, struct sf_range *ret, unsigned max);
-/* The region is again what it was.  Later snapshots stay valid.  Threads that touch it meanwhile see each page before or after. */
+/* The region is again what it was.  Later snapshots stay valid.  Threads that touch it meanwhile see each page before or after.
+ * -EBUSY: a page is pinned; -ENOMEM, -EIO and kin: some pages are rolled back, others not; call it again. */
 SF_API int sf_snapshot_rollback(sf_snapshot *snap);
-/* Write the snapshot to a store that nobody uses, page by page at its offset; with since, only what differs from that. */
+/* Write the snapshot to a store that nobody uses, page by page at its offset, and flush; with since, only what differs from that.  Pages that were
+ * never written are left out without since: the store should read as zeros there. */
 SF_API int sf_snapshot_save(sf_snapshot *snap, sf_snapshot *since, sf_store *store);
+/* -EBUSY: it is mapped.  -ENOMEM: what older ones need of it could not be handed to them; it stays. */
 SF_API int sf_snapshot_drop(sf_snapshot *snap);
 
 /* ---- atomic sync

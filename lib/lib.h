@@ -23,6 +23,7 @@
 #define SF_BUILDING
 #include "include/softfault.h"
 #include "mm/mm.h"
+#include "mm/snap.h"
 #include "port/host/host.h"
 #include "store/store.h"
 
@@ -201,7 +202,7 @@ struct region {
 	uint64_t sums_len;
 	int async_error;        /* of SF_SYNC_ASYNC */
 	uint32_t snapshots;     /* that keep it from changing its range */
-	void *snap;             /* snapshot.c's */
+	struct snap *snap;      /* it shows this snapshot of another one's contents */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
 	struct region *next_dead;
 };
@@ -216,6 +217,9 @@ void region_end(struct scope *sc, struct region *r);
 /* [off, off+len) are whole pages inside the region.  op_lock. */
 int region_range(const struct region *r, uint64_t off, uint64_t len);
 bool region_pinned(struct region *r, uint64_t off, uint64_t len);
+/* Make a region of the range that shows a snapshot; locked: map_lock.  With a reference.  -ENOMEM. */
+int region_adopt(struct pool *p, vaddr_t addr, uint64_t len, struct snap *snap, struct region **ret);
+void snapshot_unmapped(struct snap *snap); /* snapshot.c: its region is no more; locked: map_lock */
 /* Everything that is behind it, at off of the region.  Fault handler. */
 int region_flush(struct region *r);
 enum swap_verdict region_swap_error(struct machine *mc, struct sf_file *f, uint64_t pgoff, int err, unsigned attempt, void *buf);

@@ -261,6 +261,40 @@ static void region_let_go(struct region *r)
 	file_put(&r->file);
 }
 
+int region_adopt(struct pool *p, vaddr_t addr, uint64_t len, struct snap *snap, struct region **ret)
+{
+	struct region *r = region_new(p);
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	r->addr = addr;
+	r->len = len;
+	r->prot = SF_READ;
+	r->file.ops = &region_anon_ops;
+	r->snap = snap;
+	r->snapshots = 1;
+	err = handle_open(&r->o);
+	if (!err) {
+		snap_set_file(snap, &r->file);
+		__atomic_fetch_add(&p->nr_regions, 1, __ATOMIC_RELAXED);
+	}
+	region_let_go(r);
+	if (err)
+		obj_put(&r->o);
+	else
+		*ret = r;
+	return err;
+}
+
+/* The area stays, its snapshot's. */
+static void region_disown(struct region *r)
+{
+	snap_set_file(r->snap, NULL);
+	snapshot_unmapped(r->snap);
+	__atomic_fetch_sub(&r->pool->nr_regions, 1, __ATOMIC_RELAXED);
+}
+
 static int map_in(struct pool *p, uint64_t len, const struct sf_map_options *o, struct region **ret)
 {
 	struct region *r = region_new(p);
@@ -325,13 +359,16 @@ int sf_unmap(sf_region *region)
 
 	if (err)
 		return err;
-	if (r->snapshots || region_pinned(r, 0, r->len)) {
+	if ((r->snapshots && !r->snap) || region_pinned(r, 0, r->len)) {
 		err = -EBUSY;
 	} else {
 		handle_close(&r->o);
 		r->gone = true;
 		lk_take(&r->pool->map_lock);
-		region_unplace(r);
+		if (r->snap)
+			region_disown(r);
+		else
+			region_unplace(r);
 		lk_drop(&r->pool->map_lock);
 		obj_put(&r->o);
 	}
@@ -416,6 +453,8 @@ int sf_protect(sf_region *region, uint64_t off, uint64_t len, unsigned prot)
 	if (prot & SF_WRITE)
 		prot |= SF_READ;
 	err = region_range(r, off, len);
+	if (!err && r->snap && prot != SF_READ)
+		err = -EACCES;
 	if (!err && prot & SF_WRITE && r->kind == SF_FILE_SHARED && (fcntl(r->fd, F_GETFL) & O_ACCMODE) != O_RDWR)
 		err = -EACCES;
 	if (!err)

@@ -46,6 +46,7 @@ struct snap {
 	struct snap *older, *newer;
 	uint64_t base;                /* page number of the shadow */
 	bool dying;                   /* dropped in part */
+	void *owner;
 };
 
 static unsigned before_write(struct page_guard *g, struct fault_ctx *fc);
@@ -566,7 +567,9 @@ int snap_drop(struct snap *s)
 
 static int errno_of(struct task *tk, unsigned res)
 {
-	return res & VM_FAULT_OOM ? -ENOMEM : -EIO;
+	if (res & VM_FAULT_OOM)
+		return -ENOMEM;
+	return tk->error ? tk->error : -EIO;
 }
 
 /* VM_FAULT_RETRY, or what went wrong.  Locked: mm. */
@@ -599,6 +602,7 @@ int snap_read(struct snap *s, struct task *tk, uint64_t off, void *buf, uint64_t
 	unsigned res;
 
 	SF_MISUSE(!n || PFN(off) != PFN(off + n - 1) || PFN(off) >= s->line->pages);
+	tk->error = 0;
 	mm_lock(mm);
 	do
 		res = read_locked(s, tk, off, buf, n);
@@ -814,6 +818,7 @@ int snap_rollback(struct snap *s, struct task *tk)
 	struct mm *mm = l->mm;
 	int err = 0;
 
+	tk->error = 0;
 	mm_lock(mm);
 	for (struct snap *h = s; h && !err; h = h->newer)
 		for (uint64_t i = 0; !err && (i = next_saved(h, i, l->pages)) < l->pages;) {
@@ -829,6 +834,33 @@ int snap_rollback(struct snap *s, struct task *tk)
 }
 
 /* ---------------------------------------------------------------- looking */
+
+void snap_set_file(struct snap *s, struct sf_file *f)
+{
+	struct mm *mm = s->line->mm;
+	vaddr_t end = PVA(s->base + s->line->pages);
+
+	mm_lock(mm);
+	for (struct vm_area *v = find_vma_intersection(mm, PVA(s->base), end); v && v->start < end; v = vma_next(v)) {
+		struct sf_file *old = v->file;
+
+		file_get(f);
+		v->file = f;
+		file_put(old);
+	}
+	mm->seq++;
+	mm_unlock(mm);
+}
+
+void snap_set_owner(struct snap *s, void *owner)
+{
+	s->owner = owner;
+}
+
+void *snap_owner(const struct snap *s)
+{
+	return s->owner;
+}
 
 vaddr_t snap_base(const struct snap *s)
 {

@@ -33,6 +33,10 @@ int snap_rollback(struct snap *s, struct task *tk);
 /* Where the contents can be read in place: a range of that length, read-only, pages absent until touched. */
 vaddr_t snap_base(const struct snap *s);
 uint64_t snap_pages(const struct snap *s);
+/* The file of the shadow's areas, for whoever looks at these; and anything the caller wants to find again. */
+void snap_set_file(struct snap *s, struct sf_file *f);
+void snap_set_owner(struct snap *s, void *owner);
+void *snap_owner(const struct snap *s);
 /* Older and newer of one line? */
 bool snap_before(const struct snap *s, const struct snap *newer);
 struct snap *snap_newest(const struct snap *s);
