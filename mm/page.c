@@ -602,12 +602,45 @@ int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
 	return p.err;
 }
 
+#define SPAN_GAP 64u /* pages in between that cost less than another call */
+
+/* [from, to) at once, if the port can. */
+static bool protect_span(struct protect *p, uint64_t from, uint64_t to)
+{
+	struct mm *mm = p->mm;
+	struct port *port = mm->mc->port;
+
+	if (!port->ops->write_protect || to - from < 2 || port->ops->write_protect(port, PVA(from), to - from))
+		return false;
+	for (; (from = pte_next(mm, from, to)) < to; from++) {
+		struct page *pg = page_at(mm, from);
+
+		if (pg)
+			pg->flags &= (uint16_t)~PG_WRITABLE;
+	}
+	return true;
+}
+
 int protect_writes(struct mm *mm, vaddr_t start, vaddr_t end)
 {
 	struct protect p = { .mm = mm, .read_only = true };
+	uint64_t pfn = PFN(start), last = PFN(end), from = 0, to = 0;
 
 	SF_MISUSE(!mm_is_locked(mm));
-	protect_visible(&p, PFN(start), PFN(end));
+	for (; (pfn = pte_next(mm, pfn, last)) < last; pfn++) {
+		struct page *pg = page_at(mm, pfn);
+
+		if (!pg || !protect_wants(&p, pg))
+			continue;
+		if (pfn - to > SPAN_GAP || to - from >= 4096) {
+			if (to > from && !protect_span(&p, from, to))
+				protect_visible(&p, from, to);
+			from = pfn;
+		}
+		to = pfn + 1;
+	}
+	if (to > from && !protect_span(&p, from, to))
+		protect_visible(&p, from, to);
 	return p.err;
 }
 

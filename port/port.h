@@ -57,6 +57,9 @@ struct port_ops {
 	/* Change the permission of n visible pages; prot has PT_R. */
 	int (*protect)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 
+	/* Optional: whatever pages of [va, va+n) are visible become read-only with one call, however they lie. */
+	int (*write_protect)(struct port *p, vaddr_t va, size_t n);
+
 	/* visible -> hidden for n pages; they get the names *ret_first, *ret_first+1, …  On -EAGAIN or -ENOMEM nothing is
 	 * hidden and the core tries smaller runs or other pages.  After return no write can reach the contents. */
 	int (*hide)(struct port *p, vaddr_t va, size_t n, hid_t *ret_first);
