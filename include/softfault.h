@@ -599,18 +599,19 @@ SF_API int sf_snapshot_drop(sf_snapshot *snap);
 /* ---- atomic sync
  *
  * After a crash at any instant, the file or store of an SF_MAP_ORDERED region holds its state before or after the sync, never a
- * mixture: the changed pages go to a log first (sum, flush), then home (flush), then the log is emptied (flush).  A log left by a
- * crash is applied, or discarded if it is not whole, by sf_recover, before the file is mapped again. */
+ * mixture: the changed pages go to a log first (sums, flush, commit, flush), then home (flush), then the log is emptied (flush).  A log left by a
+ * crash is applied, or discarded if it was not committed, by sf_recover, before the file is mapped again. */
 struct sf_atomic_options {
 	size_t struct_size;
 	int log_fd;      /* a file of its own for each region, open for reading and writing */
 	uint32_t flags;  /* 0 */
 };
-/* Threads that write meanwhile: what they write after the call began may be missing, but page by page, never in part.  -EINVAL: not an ordered
- * region; -EBUSY: another atomic sync of the region is under way; errors of the log or home (the region stays changed; nothing is half done that
- * sf_recover does not finish). */
+/* Home gets the region as it was at one instant of the call: what threads write after that is left for the next one.  -EINVAL: not an ordered
+ * region, log_fd is no log; -EOPNOTSUPP: its store is not of sf_store_file; -EBUSY: pages are pinned for writing; -EBADMSG: see sf_recover; errors
+ * of the log or home (the region stays changed; nothing is half done that sf_recover or the next call does not finish). */
 SF_API int sf_sync_atomic(sf_region *region, const struct sf_atomic_options *opt);
-/* Finish or discard what log_fd holds for the file home_fd.  1: applied, 0: there was nothing to apply, or -errno (try again). */
+/* Finish or discard what log_fd holds for the file home_fd (which no region has mapped).  1: applied, 0: there was nothing to apply, or -errno (try
+ * again).  -EINVAL: log_fd holds something else; -EBADMSG: a log that was committed has been damaged since, and home may be half written. */
 SF_API int sf_recover(int home_fd, int log_fd);
 
 /* ================================================================ living with others

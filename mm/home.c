@@ -256,6 +256,21 @@ unsigned home_write(struct mm *mm, struct home_batch *hb, char *buf, bool evict)
 	return freed;
 }
 
+void home_saved(struct mm *mm, uint64_t pfn)
+{
+	struct page *pg = page_at(mm, pfn);
+
+	SF_MISUSE(pg && pg->flags & (PG_BUSY | PG_WRITABLE));
+	if (!pg) {
+		zap_range(mm, PVA(pfn), PVA(pfn + 1));
+		return;
+	}
+	page_forget_slot(mm, pg);
+	mm->rss_anon -= !(pg->flags & PG_FILE);
+	mm->rss_file += !(pg->flags & PG_FILE);
+	pg->flags = (uint16_t)((pg->flags & ~(PG_DIRTY | PG_ZERO | PG_LAZYFREE)) | PG_FILE);
+}
+
 /* ---------------------------------------------------------------- sync */
 
 struct home_walk { struct mm *mm; uint64_t pfn, end; int err; };

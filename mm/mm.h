@@ -100,6 +100,8 @@ extern const struct vm_type vm_home; /* mm/home.c: private pages that are writte
 /* Write the changed pages of [start, end), which is of vm_home areas, to their files, in ascending order.  The first error; the others are
  * written all the same.  -EBUSY: a page is pinned, or is not there any more.  Not locked. */
 int home_sync(struct mm *mm, vaddr_t start, vaddr_t end);
+/* The file has what the page at pfn has (locked: mm, the page neither busy nor writable). */
+void home_saved(struct mm *mm, uint64_t pfn);
 /* Does a page of a vm_home area differ from its file? */
 #define page_unsaved(pg) (!((pg)->flags & (PG_FILE | PG_BUSY)))
 

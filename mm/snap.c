@@ -659,11 +659,7 @@ uint64_t snap_next_used(struct snap *s, uint64_t from, uint64_t end)
 
 bool snap_written(struct snap *s, uint64_t index)
 {
-	mm_lock(s->line->mm);
-	bool is = saved(s, index);
-
-	mm_unlock(s->line->mm);
-	return is;
+	return saved(s, index);
 }
 
 /* ---------------------------------------------------------------- rolling back */

@@ -26,7 +26,7 @@ int snap_read(struct snap *s, struct task *tk, uint64_t off, void *buf, uint64_t
 uint64_t snap_next_diff(struct snap *s, struct snap *to, uint64_t from, uint64_t end);
 /* The first page at or after index from that can be other than zeros, or end; all are in ranges whose pages have a home. */
 uint64_t snap_next_used(struct snap *s, uint64_t from, uint64_t end);
-/* Has the page been written since s, the newest snapshot? */
+/* Has the page been written since s, the newest snapshot?  Locked: mm. */
 bool snap_written(struct snap *s, uint64_t index);
 /* The range is again what it was. -EBUSY (a page is pinned), -ENOMEM, -EIO: some pages are, and the call can be made again. */
 int snap_rollback(struct snap *s, struct task *tk);

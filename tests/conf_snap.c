@@ -235,7 +235,9 @@ static void nonsense_is_refused(void **state)
 	s = take(0, PAGES);
 	assert_int_equal(snap_take(MM, TK, AT(0), PAGE_SIZE, &t), -EINVAL);
 	assert_int_equal(pin_user(MM, TK, AT(0), 10, true), 10); /* a pin is a write */
-	assert_true(snap_written(s, 0));
+	mm_lock(MM);
+	assert_true(snap_written(s, 0) && !snap_written(s, 1));
+	mm_unlock(MM);
 	assert_int_equal(snap_rollback(s, TK), -EBUSY);
 	unpin_user(MM, AT(0), 10);
 	assert_int_equal(snap_rollback(s, TK), 0);
