@@ -341,6 +341,9 @@ int sf_pool_stats(sf_pool *pool, struct sf_pool_stats *ret)
 	if (err)
 		return err;
 	fill_stats(p, &st);
+#ifdef SF_DEBUG
+	machine_check(p->mc);
+#endif
 	struct_out(ret, &st, sizeof(st));
 	call_end(&sc, p);
 	return 0;
