@@ -383,7 +383,8 @@ SF_API int sf_dirty_ranges(sf_region *region, uint64_t *off, struct sf_range *re
 
 /* ================================================================ buffers for system calls */
 
-/* A range that is in memory and stays there until it is unpinned.  Parts outside of all regions are left alone.  Pins nest.  At most a quarter of a
+/* A range that is in memory and stays there until it is unpinned.  Parts outside of all pools' windows are left alone; in a window, but in no region, is
+ * -EFAULT.  Pins nest.  At most a quarter of a
  * pool's bound can be pinned: -ENOBUFS.  -EFAULT: not accessible as asked (write 1: for writing), or -EIO and kin: it cannot be read in. */
 struct sf_pin {
 	const void *addr;
@@ -601,7 +602,7 @@ SF_API int sf_recover(int home_fd, int log_fd);
 /* ================================================================ living with others
  *
  * SIGSEGV and SIGBUS are installed with the first pool, on the alternate stack of threads that have one, else on the
- * thread's stack (some 8 KiB are needed).  Order for each such signal:
+ * thread's stack (16 KiB should be free there).  Order for each such signal:
  *   1  a page fault on an address in a pool's window      ours: resolved, or 2 to 4 with the error
  *   2  the instruction has an entry in an __ex_table       goes on at its fixup
  *   3  the thread is in an sf_try scope                    goes on behind sf_try
