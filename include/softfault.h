@@ -185,7 +185,7 @@ struct sf_pool_options {
 	uint32_t flags;        /* SF_POOL_* */
 	sf_store *store;       /* NULL: no store; then dirty pages without a home of their own cannot leave */
 	uint64_t store_bytes;  /* most of it that is used; 0: 64 GiB */
-	uint64_t window;       /* bytes of address space for all its regions; 0: 1 TiB */
+	uint64_t window;       /* bytes of address space for all its regions; 0: 1 TiB.  Smaller ones (8 GiB) for hosts short of addresses: valgrind */
 	uint32_t workers;      /* threads for read-ahead and SF_SYNC_ASYNC, 1 … 16; 0: 1.  Started when first needed; one more for error callbacks */
 	uint32_t fork;         /* enum sf_fork */
 	/* Something to tell, one line without newline ("swap is full"); any thread, async-signal-safe code only.  NULL: nobody. */
