@@ -186,7 +186,7 @@ struct sf_pool_options {
 	uint32_t flags;        /* SF_POOL_* */
 	sf_store *store;       /* NULL: no store; then dirty pages without a home of their own cannot leave */
 	uint64_t store_bytes;  /* most of it that is used; 0: 64 GiB */
-	uint64_t window;       /* bytes of address space for all its regions; 0: 1 TiB */
+	uint64_t window;       /* bytes of address space for all its regions; 0: 1 TiB.  Smaller ones (8 GiB) for hosts short of addresses: valgrind */
 	uint32_t workers;      /* threads for read-ahead and SF_SYNC_ASYNC, 1 … 16; 0: 1.  Started when first needed; one more for error callbacks */
 	uint32_t fork;         /* enum sf_fork */
 	/* Something to tell, one line without newline ("swap is full"); any thread, async-signal-safe code only.  NULL: nobody. */
@@ -344,7 +344,7 @@ enum sf_advice {
 	SF_SEQUENTIAL = 1, /* read ahead far */
 	SF_RANDOM = 2,     /* no read-ahead, no neighbours */
 	SF_WILLNEED = 3,   /* read the range in, on the pool's threads; returns at once.  As much as half of the bound in all; errors show at the touch */
-	SF_DONTNEED = 4,   /* contents not written back are lost: anonymous pages are zero again, others as at home.  Poison is healed.  -EBUSY: pinned */
+	SF_DONTNEED = 4,   /* contents not written back are lost: anonymous pages are zero again, others as at home.  Poison is healed.  -EBUSY: pinned, or there are snapshots */
 	SF_COLD = 5,       /* next to be evicted */
 	SF_PAGEOUT = 6,    /* evict now, as far as the store takes it */
 	SF_POPULATE = 7,   /* read the range in before returning; the error of the first page that fails */
@@ -384,7 +384,8 @@ SF_API int sf_dirty_ranges(sf_region *region, uint64_t *off, struct sf_range *re
 
 /* ================================================================ buffers for system calls */
 
-/* A range that is in memory and stays there until it is unpinned.  Parts outside of all regions are left alone.  Pins nest.  At most a quarter of a
+/* A range that is in memory and stays there until it is unpinned.  Parts outside of all pools' windows are left alone; in a window, but in no region, is
+ * -EFAULT.  Pins nest.  At most a quarter of a
  * pool's bound can be pinned: -ENOBUFS.  -EFAULT: not accessible as asked (write 1: for writing), or -EIO and kin: it cannot be read in. */
 struct sf_pin {
 	const void *addr;
@@ -617,7 +618,7 @@ SF_API int sf_recover(int home_fd, int log_fd);
 /* ================================================================ living with others
  *
  * SIGSEGV and SIGBUS are installed with the first pool, fault-safe access or attached object, on the alternate stack of threads that have one, else on the
- * thread's stack (some 8 KiB are needed).  Order for each such signal:
+ * thread's stack (16 KiB should be free there).  Order for each such signal:
  *   1  a page fault on an address in a pool's window      ours: resolved, or 2 to 4 with the error
  *   2  the instruction has an entry in an __ex_table       goes on at its fixup
  *   3  the thread is in an sf_try scope                    goes on behind sf_try

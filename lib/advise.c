@@ -124,9 +124,17 @@ static int populate(struct region *r, uint64_t off, uint64_t len)
 {
 	struct task tk = { .tid = thread_number() };
 
-	if (!fault_in_user(r->pool->mm, &tk, r->addr + off, len, false))
-		return 0;
-	return tk.error ? tk.error : -ENOMEM;
+	uint64_t left = fault_in_user(r->pool->mm, &tk, r->addr + off, len, false);
+	struct vm_area *v;
+
+	if (!left || tk.error)
+		return tk.error;
+	mm_lock(r->pool->mm);
+	v = vma_lookup(r->pool->mm, NULL, r->addr + off + len - left);
+	bool allowed = v && v->flags & VM_PROT;
+
+	mm_unlock(r->pool->mm);
+	return allowed ? -ENOMEM : -EACCES;
 }
 
 static int advise(struct region *r, uint64_t off, uint64_t len, unsigned advice)

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define OWN_BYTES (1ull << 36)
+#define OWN_MOST (64ull << 30) /* beside the largest window; small ones are for hosts that are short of addresses, as under valgrind */
+#define OWN_LEAST (4ull << 30)
 #define WINDOW_DEFAULT (1ull << 40)
 #define WINDOW_MIN (1ull << 20)
 #define STORE_DEFAULT (64ull << 30)
@@ -90,14 +91,15 @@ static int judge(const struct sf_pool_options *o)
 
 static int reserve(struct pool *p, uint64_t window)
 {
-	uint64_t bytes = PAGE_ALIGN(MAX(window ? window : WINDOW_DEFAULT, WINDOW_MIN)) + OWN_BYTES;
+	uint64_t size = PAGE_ALIGN(MAX(window ? window : WINDOW_DEFAULT, WINDOW_MIN)), own = MAX(MIN(size & ~(SF_CLUSTER_MAX - 1), OWN_MOST), OWN_LEAST);
+	uint64_t bytes = size + own;
 	void *mem = mmap(NULL, bytes + SF_CLUSTER_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	vaddr_t lo = (vaddr_t)mem;
 
 	if (mem == MAP_FAILED)
 		return -ENOMEM;
 	p->own_lo = (lo + SF_CLUSTER_MAX - 1) & ~(SF_CLUSTER_MAX - 1);
-	p->lo = p->own_lo + OWN_BYTES;
+	p->lo = p->own_lo + own;
 	p->hi = p->own_lo + bytes;
 	if (p->own_lo > lo)
 		munmap(mem, p->own_lo - lo);
@@ -341,6 +343,9 @@ int sf_pool_stats(sf_pool *pool, struct sf_pool_stats *ret)
 	if (err)
 		return err;
 	fill_stats(p, &st);
+#ifdef SF_DEBUG
+	machine_check(p->mc);
+#endif
 	struct_out(ret, &st, sizeof(st));
 	call_end(&sc, p);
 	return 0;

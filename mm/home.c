@@ -275,7 +275,7 @@ void home_saved(struct mm *mm, uint64_t pfn)
 
 struct home_walk { struct mm *mm; uint64_t pfn, end; int err; };
 
-enum step { STEP_BATCH, STEP_FAULT, STEP_DONE };
+enum step { STEP_BATCH, STEP_SWAPPED, STEP_DONE };
 
 static void note_error(struct home_walk *w, int err)
 {
@@ -283,7 +283,7 @@ static void note_error(struct home_walk *w, int err)
 		w->err = err;
 }
 
-/* The next changed pages, at most a buffer full.  STEP_FAULT: the one at w->pfn must be brought in first.  Locked: mm. */
+/* The next changed pages, at most a buffer full.  STEP_SWAPPED: the one at w->pfn is in the store.  Locked: mm. */
 static enum step home_collect(struct home_walk *w, struct page **pgs, unsigned *n)
 {
 	struct mm *mm = w->mm;
@@ -295,7 +295,7 @@ static enum step home_collect(struct home_walk *w, struct page **pgs, unsigned *
 		if (e & PTE_POISON)
 			continue;
 		if (e & PTE_SWAP)
-			return *n ? STEP_BATCH : STEP_FAULT;
+			return *n ? STEP_BATCH : STEP_SWAPPED;
 		if (pg->flags & (PG_BUSY | PG_WRITEBACK)) {
 			if (*n)
 				return STEP_BATCH;
@@ -326,6 +326,61 @@ static void sync_batch(struct home_walk *w, struct page **pgs, unsigned n, char 
 			note_error(w, hb.err[i]);
 }
 
+/* From the store home, without ever being visible: what stands in between is a busy frame.  Lets go of the lock. */
+static void sync_moved(struct home_walk *w, struct page *pg, uint64_t slot, char *buf)
+{
+	struct mm *mm = w->mm;
+	uint64_t off;
+
+	pg->pfn = w->pfn;
+	pg->slot = (uint32_t)slot;
+	mm->swapped--;
+	pte_set(mm, w->pfn, pte_mk_frame(page_frame(mm->mc, pg)));
+	page_set_busy(mm, pg);
+
+	struct sf_file *f = home_of(mm, pg, &off);
+
+	file_get(f);
+	mm_unlock(mm);
+	int err = swap_read(mm->mc, slot, 1, buf);
+
+	if (!err)
+		err = f ? f->ops->write(f, buf, PAGE_SIZE, off) : -EIO;
+	mm_lock(mm);
+	file_put(f);
+	page_clear_busy(mm, pg);
+	if (err) {
+		note_error(w, err);
+		mm->swapped++;
+	} else {
+		swap_free(mm->mc, slot, 1);
+	}
+	pte_set(mm, w->pfn, err ? pte_mk_swap(slot) : 0);
+	pg->slot = 0;
+	page_free(mm->mc, pg);
+	page_wake(mm);
+}
+
+/* locked: mm */
+static void sync_swapped(struct home_walk *w, char *buf)
+{
+	bool dropped = false;
+	struct page *pg = page_alloc(w->mm, &dropped);
+	pte_t e = pte_get(w->mm, w->pfn);
+
+	if (pg && e & PTE_SWAP) {
+		sync_moved(w, pg, pte_slot(e), buf);
+		w->pfn++;
+		return;
+	}
+	if (pg) { /* something happened while the lock was away: look again */
+		page_free(w->mm->mc, pg);
+		return;
+	}
+	note_error(w, -ENOMEM);
+	w->pfn++;
+}
+
 int home_sync(struct mm *mm, vaddr_t start, vaddr_t end)
 {
 	struct home_walk w = { .mm = mm, .pfn = PFN(start), .end = PFN(end) };
@@ -339,16 +394,9 @@ int home_sync(struct mm *mm, vaddr_t start, vaddr_t end)
 		step = home_collect(&w, pgs, &n);
 		if (step == STEP_BATCH)
 			sync_batch(&w, pgs, n, buf);
+		else if (step == STEP_SWAPPED)
+			sync_swapped(&w, buf);
 		mm_unlock(mm);
-		if (step == STEP_FAULT) {
-			struct task tk = { .tid = 1 };
-			struct fault_report rep;
-
-			if (do_page_fault(mm, &tk, PVA(w.pfn), 0, 0, &rep) != FAULT_FIXED) {
-				note_error(&w, tk.error ? tk.error : -EIO);
-				w.pfn++;
-			}
-		}
 	} while (step != STEP_DONE);
 	iobuf_put(mm->mc, buf);
 	return w.err;

@@ -216,7 +216,7 @@ static void touching_handler(int signo)
 
 static void *touch_on_alternate_stack(void *arg)
 {
-	stack_t ss = { .ss_size = 64 << 10 };
+	stack_t ss = { .ss_size = 16 << 10 };
 	char *m = arg;
 
 	ss.ss_sp = malloc(ss.ss_size);
