@@ -28,26 +28,7 @@
  * write is then seen as any other.
  *
  * Locks: everything is under the mm lock.  What lets go of it (a frame is needed, I/O) is followed by looking anew. */
-#include "mm/snap.h"
-#include "mm/area.h"
-#include "mm/internal.h"
-
-struct snap_line {
-	struct page_guard guard;
-	struct mm *mm;
-	uint64_t lo, pages;           /* page number, count */
-	struct snap *oldest, *newest;
-	void *scratch;                /* a page, for hidden ones that have no address */
-};
-
-struct snap {
-	struct page_guard guard;      /* of the shadow: nobody writes there */
-	struct snap_line *line;
-	struct snap *older, *newer;
-	uint64_t base;                /* page number of the shadow */
-	bool dying;                   /* dropped in part */
-	void *owner;
-};
+#include "mm/snap_priv.h"
 
 static unsigned before_write(struct page_guard *g, struct fault_ctx *fc);
 static bool may_write(const struct page_guard *g, struct mm *mm, uint64_t pfn);
@@ -66,24 +47,23 @@ static bool reader_copy(struct mm *mm, pte_t e)
 	return e & PTE_PRESENT && frame_page(mm->mc, pte_frame(e))->flags & PG_FILE;
 }
 
-static bool saved(const struct snap *s, uint64_t i)
+bool snap_saved(const struct snap *s, uint64_t i)
 {
 	pte_t e = pte_get(s->line->mm, s->base + i);
 
 	return e && !reader_copy(s->line->mm, e);
 }
 
-/* The generation that has page i of s; NULL: the range itself. */
-static struct snap *holder(struct snap *s, uint64_t i)
+struct snap *snap_holder(struct snap *s, uint64_t i)
 {
-	while (s && !saved(s, i))
+	while (s && !snap_saved(s, i))
 		s = s->newer;
 	return s;
 }
 
 static uint64_t holder_pfn(struct snap *s, uint64_t i)
 {
-	struct snap *h = holder(s, i);
+	struct snap *h = snap_holder(s, i);
 
 	return h ? h->base + i : s->line->lo + i;
 }
@@ -93,8 +73,7 @@ static struct vm_area *area_at(struct mm *mm, uint64_t pfn)
 	return vma_lookup(mm, NULL, PVA(pfn));
 }
 
-/* Absent pages of the range are zeros. */
-static bool absent_is_zero(const struct snap_line *l, uint64_t i)
+bool snap_absent_is_zero(const struct snap_line *l, uint64_t i)
 {
 	const struct vm_area *v = area_at(l->mm, l->lo + i);
 
@@ -103,8 +82,7 @@ static bool absent_is_zero(const struct snap_line *l, uint64_t i)
 
 /* ---------------------------------------------------------------- contents */
 
-/* Where the contents of a page in memory can be read, NULL if they cannot.  Busy pages have none. */
-static const void *contents(struct snap_line *l, const struct page *pg)
+const void *snap_contents(struct snap_line *l, const struct page *pg)
 {
 	struct port *port = l->mm->mc->port;
 	vaddr_t va = PVA(pg->pfn);
@@ -129,8 +107,7 @@ static unsigned bring(struct mm *mm, struct task *tk, uint64_t pfn)
 	return res & VM_FAULT_ERROR ? res : VM_FAULT_RETRY | (res & VM_FAULT_MAJOR);
 }
 
-/* A page that is in memory and not busy, or NULL and *ret_res says what to answer. */
-static struct page *settled(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res)
+struct page *snap_settled(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res)
 {
 	struct page *pg = page_at(mm, pfn);
 
@@ -145,8 +122,7 @@ static struct page *settled(struct mm *mm, struct task *tk, uint64_t pfn, unsign
 	return NULL;
 }
 
-/* A frame and an entry for page pfn.  Afterwards everything must be looked at anew, even if it is there: other pages may have gone for it. */
-static struct page *frame_for(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res)
+struct page *snap_frame(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res)
 {
 	bool dropped = false;
 	struct page *pg = page_alloc_for(mm, tk, &dropped);
@@ -159,8 +135,7 @@ static struct page *frame_for(struct mm *mm, struct task *tk, uint64_t pfn, unsi
 	return NULL;
 }
 
-/* Page pfn, absent, becomes pg with these contents (NULL: zeros). */
-static int put_page(struct mm *mm, struct page *pg, uint64_t pfn, const void *src, unsigned flags)
+int snap_put_page(struct mm *mm, struct page *pg, uint64_t pfn, const void *src, unsigned flags)
 {
 	struct port *port = mm->mc->port;
 	int err = port->ops->fill(port, PVA(pfn), 1, src, PT_R);
@@ -176,13 +151,12 @@ static int put_page(struct mm *mm, struct page *pg, uint64_t pfn, const void *sr
 
 /* ---------------------------------------------------------------- before the first write */
 
-/* Only a copy is lost that a reader has made; the page itself is absent then. */
-static void drop_copy(struct snap *s, uint64_t i)
+void snap_drop_copy(struct snap *s, uint64_t i)
 {
 	zap_range(s->line->mm, PVA(s->base + i), PVA(s->base + i + 1));
 }
 
-static unsigned save_mark(struct snap *s, uint64_t i, pte_t e)
+unsigned snap_save_mark(struct snap *s, uint64_t i, pte_t e)
 {
 	if (!pte_alloc(s->line->mm, s->base + i))
 		return VM_FAULT_OOM;
@@ -193,7 +167,7 @@ static unsigned save_mark(struct snap *s, uint64_t i, pte_t e)
 /* The page is as the store has it: the slot goes to the snapshot. */
 static unsigned save_slot(struct snap *s, uint64_t i, struct page *pg)
 {
-	unsigned res = save_mark(s, i, pte_mk_swap(pg->slot));
+	unsigned res = snap_save_mark(s, i, pte_mk_swap(pg->slot));
 
 	if (res)
 		return res;
@@ -207,7 +181,7 @@ static unsigned save_copy(struct snap *s, uint64_t i, struct task *tk)
 {
 	struct mm *mm = s->line->mm;
 	unsigned res;
-	struct page *mine = frame_for(mm, tk, s->base + i, &res), *pg;
+	struct page *mine = snap_frame(mm, tk, s->base + i, &res), *pg;
 
 	if (!mine)
 		return res;
@@ -216,9 +190,9 @@ static unsigned save_copy(struct snap *s, uint64_t i, struct task *tk)
 		page_free(mm->mc, mine);
 		return VM_FAULT_RETRY;
 	}
-	const void *src = contents(s->line, pg);
+	const void *src = snap_contents(s->line, pg);
 
-	if (!src || put_page(mm, mine, s->base + i, src, PG_DIRTY)) {
+	if (!src || snap_put_page(mm, mine, s->base + i, src, PG_DIRTY)) {
 		page_free(mm->mc, mine);
 		return port_relieve(mm, tk) ? VM_FAULT_RETRY : VM_FAULT_OOM;
 	}
@@ -229,7 +203,7 @@ static unsigned save_copy(struct snap *s, uint64_t i, struct task *tk)
 /* Nobody has written it since it was zeros. */
 static bool never_written(const struct snap_line *l, const struct page *pg)
 {
-	return !(pg->flags & (PG_DIRTY | PG_WRITABLE | PG_FILE | PG_LAZYFREE)) && !pg->slot && absent_is_zero(l, pg->pfn - l->lo);
+	return !(pg->flags & (PG_DIRTY | PG_WRITABLE | PG_FILE | PG_LAZYFREE)) && !pg->slot && snap_absent_is_zero(l, pg->pfn - l->lo);
 }
 
 static unsigned save_page(struct snap *s, uint64_t i, struct task *tk)
@@ -242,13 +216,13 @@ static unsigned save_page(struct snap *s, uint64_t i, struct task *tk)
 
 	if (e & PTE_POISON)
 		return 0; /* the write fails anyhow */
-	if (!e && absent_is_zero(l, i))
-		return save_mark(s, i, PTE_BLANK);
-	pg = settled(mm, tk, l->lo + i, &res);
+	if (!e && snap_absent_is_zero(l, i))
+		return snap_save_mark(s, i, PTE_BLANK);
+	pg = snap_settled(mm, tk, l->lo + i, &res);
 	if (!pg)
 		return res;
 	if (never_written(l, pg))
-		return save_mark(s, i, PTE_BLANK);
+		return snap_save_mark(s, i, PTE_BLANK);
 	if (pg->slot && !(pg->flags & (PG_DIRTY | PG_WRITEBACK | PG_LAZYFREE)))
 		return save_slot(s, i, pg);
 	return save_copy(s, i, tk);
@@ -261,7 +235,7 @@ static unsigned before_write(struct page_guard *g, struct fault_ctx *fc)
 	uint64_t i = fc->pfn - l->lo;
 	struct page *copy;
 
-	if (!s || saved(s, i))
+	if (!s || snap_saved(s, i))
 		return 0;
 	copy = page_at(l->mm, s->base + i);
 	if (!copy)
@@ -274,7 +248,7 @@ static bool may_write(const struct page_guard *g, struct mm *mm, uint64_t pfn)
 {
 	const struct snap_line *l = container_of(g, struct snap_line, guard);
 
-	return !l->newest || saved(l->newest, pfn - l->lo);
+	return !l->newest || snap_saved(l->newest, pfn - l->lo);
 }
 
 /* ---------------------------------------------------------------- reading in place: faults in a shadow */
@@ -295,7 +269,7 @@ static unsigned shadow_fill(struct fault_ctx *fc, struct snap *s, uint64_t i)
 	struct mm *mm = fc->mm;
 	bool blank = pte_get(mm, fc->pfn) & PTE_BLANK;
 	unsigned res;
-	struct page *mine = frame_for(mm, fc->task, fc->pfn, &res), *pg;
+	struct page *mine = snap_frame(mm, fc->task, fc->pfn, &res), *pg;
 	uint64_t from = holder_pfn(s, i);
 	pte_t e = pte_get(mm, from);
 	const void *src = NULL;
@@ -304,12 +278,12 @@ static unsigned shadow_fill(struct fault_ctx *fc, struct snap *s, uint64_t i)
 		return res;
 	pg = page_at(mm, from);
 	if (pg && !(pg->flags & PG_BUSY)) {
-		src = contents(s->line, pg);
+		src = snap_contents(s->line, pg);
 		res = src ? 0 : VM_FAULT_OOM;
 	} else {
-		res = !pg && (e & PTE_BLANK || (!e && absent_is_zero(s->line, i))) ? 0 : VM_FAULT_RETRY;
+		res = !pg && (e & PTE_BLANK || (!e && snap_absent_is_zero(s->line, i))) ? 0 : VM_FAULT_RETRY;
 	}
-	if (!res && put_page(mm, mine, fc->pfn, src, blank ? PG_DIRTY : PG_FILE))
+	if (!res && snap_put_page(mm, mine, fc->pfn, src, blank ? PG_DIRTY : PG_FILE))
 		res = port_relieve(mm, fc->task) ? VM_FAULT_RETRY : VM_FAULT_OOM;
 	else if (!res)
 		return VM_FAULT_MINOR;
@@ -324,7 +298,7 @@ static unsigned do_snap_page(struct fault_ctx *fc)
 	pte_t e = pte_get(fc->mm, from);
 	unsigned res;
 
-	if (from != fc->pfn && (e ? !(e & PTE_BLANK) : !absent_is_zero(s->line, i)) && !settled(fc->mm, fc->task, from, &res))
+	if (from != fc->pfn && (e ? !(e & PTE_BLANK) : !snap_absent_is_zero(s->line, i)) && !snap_settled(fc->mm, fc->task, from, &res))
 		return res;
 	return shadow_fill(fc, s, i);
 }
@@ -497,13 +471,13 @@ static uint64_t heir_run(struct snap *s, uint64_t i)
 	struct mm *mm = s->line->mm;
 	uint64_t n = 0;
 
-	for (; i + n < s->line->pages && saved(s, i + n) && !saved(s->older, i + n); n++) {
+	for (; i + n < s->line->pages && snap_saved(s, i + n) && !snap_saved(s->older, i + n); n++) {
 		struct page *pg = page_at(mm, s->base + i + n);
 
 		if (pg && (pg->flags & PG_BUSY || pg->pins))
 			break;
 		if (pte_get(mm, s->older->base + i + n))
-			drop_copy(s->older, i + n);
+			snap_drop_copy(s->older, i + n);
 	}
 	return n;
 }
@@ -522,7 +496,7 @@ static int bequeath(struct snap *s)
 	uint64_t i = 0, end = s->line->pages, n;
 
 	while ((i = pte_next(mm, s->base + i, s->base + end) - s->base) < end) {
-		if (!saved(s, i) || saved(s->older, i)) {
+		if (!snap_saved(s, i) || snap_saved(s->older, i)) {
 			i++;
 			continue;
 		}
@@ -565,7 +539,7 @@ int snap_drop(struct snap *s)
 
 /* ---------------------------------------------------------------- reading */
 
-static int errno_of(struct task *tk, unsigned res)
+int snap_errno(struct task *tk, unsigned res)
 {
 	if (res & VM_FAULT_OOM)
 		return -ENOMEM;
@@ -582,14 +556,14 @@ static unsigned read_locked(struct snap *s, struct task *tk, uint64_t off, void 
 	struct page *pg;
 	unsigned res = 0;
 
-	if (e & PTE_BLANK || (!e && absent_is_zero(s->line, i))) {
+	if (e & PTE_BLANK || (!e && snap_absent_is_zero(s->line, i))) {
 		memset(buf, 0, n);
 		return 0;
 	}
-	pg = settled(mm, tk, from, &res);
+	pg = snap_settled(mm, tk, from, &res);
 	if (!pg)
 		return res;
-	src = contents(s->line, pg);
+	src = snap_contents(s->line, pg);
 	if (!src)
 		return VM_FAULT_OOM;
 	memcpy(buf, (const char *)src + (off & ~PAGE_MASK), n);
@@ -608,15 +582,15 @@ int snap_read(struct snap *s, struct task *tk, uint64_t off, void *buf, uint64_t
 		res = read_locked(s, tk, off, buf, n);
 	while (res & VM_FAULT_RETRY);
 	mm_unlock(mm);
-	return res ? errno_of(tk, res) : 0;
+	return res ? snap_errno(tk, res) : 0;
 }
 
 /* ---------------------------------------------------------------- differences */
 
-static uint64_t next_saved(const struct snap *s, uint64_t from, uint64_t end)
+uint64_t snap_next_saved(const struct snap *s, uint64_t from, uint64_t end)
 {
 	for (; (from = pte_next(s->line->mm, s->base + from, s->base + end) - s->base) < end; from++)
-		if (saved(s, from))
+		if (snap_saved(s, from))
 			break;
 	return from;
 }
@@ -627,7 +601,7 @@ uint64_t snap_next_diff(struct snap *s, struct snap *to, uint64_t from, uint64_t
 
 	mm_lock(mm);
 	for (; s != to && from < end; s = s->newer)
-		end = next_saved(s, from, end);
+		end = snap_next_saved(s, from, end);
 	mm_unlock(mm);
 	return end;
 }
@@ -646,7 +620,7 @@ uint64_t snap_next_used(struct snap *s, uint64_t from, uint64_t end)
 	struct mm *mm = l->mm;
 
 	mm_lock(mm);
-	if (absent_is_zero(l, from)) {
+	if (snap_absent_is_zero(l, from)) {
 		end = next_not_blank(mm, l->lo, from, end);
 		for (; s; s = s->newer)
 			end = next_not_blank(mm, s->base, from, end);
@@ -659,174 +633,7 @@ uint64_t snap_next_used(struct snap *s, uint64_t from, uint64_t end)
 
 bool snap_written(struct snap *s, uint64_t index)
 {
-	return saved(s, index);
-}
-
-/* ---------------------------------------------------------------- rolling back */
-
-static void made_anon(struct snap_line *l, uint64_t i)
-{
-	struct page *pg = page_at(l->mm, l->lo + i);
-
-	if (pg && absent_is_zero(l, i))
-		pg->flags |= PG_ANON;
-}
-
-/* The newest has it: the page goes back, and the newest has the range's again. */
-static int give_back(struct snap *s, uint64_t i)
-{
-	struct snap_line *l = s->line;
-	struct mm *mm = l->mm;
-
-	if (!pte_alloc(mm, l->lo + i))
-		return -ENOMEM;
-	zap_poison(mm, l->lo + i); /* until the call succeeds */
-	if (pte_get(mm, s->base + i) & PTE_BLANK) {
-		pte_set(mm, l->lo + i, 0);
-		pte_set(mm, s->base + i, 0);
-		return 0;
-	}
-	int err = move_page(mm, s->base + i, l->lo + i);
-
-	if (err)
-		return err;
-	pte_set(mm, s->base + i, 0);
-	made_anon(l, i);
-	return 0;
-}
-
-/* The range's page becomes the newest's, which lacks it, and is lost to the range. */
-static int hand_over(struct snap *newest, uint64_t i)
-{
-	struct snap_line *l = newest->line;
-	struct mm *mm = l->mm;
-	struct page *pg = page_at(mm, l->lo + i);
-
-	if (pte_get(mm, newest->base + i))
-		drop_copy(newest, i);
-	if (!pte_get(mm, l->lo + i)) {
-		if (save_mark(newest, i, PTE_BLANK))
-			return -ENOMEM;
-		pte_set(mm, l->lo + i, PTE_POISON);
-		return 0;
-	}
-	int err = move_page(mm, l->lo + i, newest->base + i);
-
-	if (err || !pg)
-		return err;
-	if (!pg->slot || pg->flags & PG_FILE)
-		page_taint(mm, pg);
-	pg->flags &= (uint16_t)~PG_ANON;
-	return 0;
-}
-
-/* Copy page i of h, older than the newest, over the range's, whose entry can be set.  mine: a frame for it, or NULL if h has zeros; then src
- * is NULL too.  After a failure the page says that it is lost, and the call can be made again. */
-static int overwrite(struct snap *h, uint64_t i, struct page *mine, const void *src)
-{
-	struct snap_line *l = h->line;
-	struct mm *mm = l->mm;
-	unsigned anon = absent_is_zero(l, i) ? PG_ANON : 0;
-
-	if (saved(l->newest, i)) {
-		zap_poison(mm, l->lo + i);
-	} else {
-		int err = hand_over(l->newest, i);
-
-		if (err)
-			return err;
-	}
-	if (mine)
-		return put_page(mm, mine, l->lo + i, src, PG_DIRTY | anon);
-	pte_set(mm, l->lo + i, 0);
-	return 0;
-}
-
-/* The range's page can be handed over or is not needed. */
-static bool can_part(const struct snap_line *l, uint64_t i)
-{
-	return saved(l->newest, i) || pte_get(l->mm, l->lo + i) || absent_is_zero(l, i);
-}
-
-/* Is everything where overwrite needs it?  VM_FAULT_RETRY: look again; errors. */
-static unsigned rollback_ready(struct snap *h, struct task *tk, uint64_t i)
-{
-	struct snap_line *l = h->line;
-	struct mm *mm = l->mm;
-	unsigned res = 0;
-
-	if (!(pte_get(mm, h->base + i) & PTE_BLANK) && !settled(mm, tk, h->base + i, &res))
-		return res;
-	return can_part(l, i) || settled(mm, tk, l->lo + i, &res) ? 0 : res;
-}
-
-static unsigned rollback_copy(struct snap *h, struct task *tk, uint64_t i, int *ret_err)
-{
-	struct snap_line *l = h->line;
-	struct mm *mm = l->mm;
-	unsigned res = rollback_ready(h, tk, i);
-	bool blank = pte_get(mm, h->base + i) & PTE_BLANK;
-	struct page *mine, *pg;
-	const void *src = NULL;
-
-	if (res)
-		return res;
-	mine = frame_for(mm, tk, l->lo + i, &res);
-	if (!mine)
-		return res;
-	pg = page_at(mm, h->base + i);
-	if (!blank && pg && !(pg->flags & PG_BUSY))
-		src = contents(l, pg);
-	if (!can_part(l, i) || (!blank && !src)) {
-		page_free(mm->mc, mine);
-		return VM_FAULT_RETRY;
-	}
-	*ret_err = overwrite(h, i, blank ? NULL : mine, src);
-	if (*ret_err || blank)
-		page_free(mm->mc, mine);
-	return 0;
-}
-
-/* One step of page i, which h has for s.  VM_FAULT_RETRY: not yet. */
-static unsigned rollback_page(struct snap *h, struct task *tk, uint64_t i, int *ret_err)
-{
-	struct snap_line *l = h->line;
-	struct mm *mm = l->mm;
-	struct page *pg = page_at(mm, l->lo + i), *from = page_at(mm, h->base + i);
-
-	if ((pg && pg->flags & PG_BUSY) || (from && from->flags & PG_BUSY)) {
-		page_wait(mm);
-		return VM_FAULT_RETRY;
-	}
-	if ((pg && pg->pins) || (from && from->pins)) {
-		*ret_err = -EBUSY;
-		return 0;
-	}
-	if (h != l->newest)
-		return rollback_copy(h, tk, i, ret_err);
-	*ret_err = give_back(h, i);
-	return 0;
-}
-
-int snap_rollback(struct snap *s, struct task *tk)
-{
-	struct snap_line *l = s->line;
-	struct mm *mm = l->mm;
-	int err = 0;
-
-	tk->error = 0;
-	mm_lock(mm);
-	for (struct snap *h = s; h && !err; h = h->newer)
-		for (uint64_t i = 0; !err && (i = next_saved(h, i, l->pages)) < l->pages;) {
-			unsigned res = holder(s, i) == h ? rollback_page(h, tk, i, &err) : 0;
-
-			if (res & VM_FAULT_ERROR)
-				err = errno_of(tk, res);
-			i += !(res & VM_FAULT_RETRY);
-		}
-	page_wake(mm);
-	mm_unlock(mm);
-	return err;
+	return snap_saved(s, index);
 }
 
 /* ---------------------------------------------------------------- looking */
@@ -892,7 +699,7 @@ void snap_check(struct mm *mm, vaddr_t start)
 	for (uint64_t i = 0; l && i < l->pages; i++) {
 		struct page *pg = page_at(mm, l->lo + i);
 
-		SF_ASSERT(!pg || !(pg->flags & PG_WRITABLE) || saved(l->newest, i));
+		SF_ASSERT(!pg || !(pg->flags & PG_WRITABLE) || snap_saved(l->newest, i));
 	}
 	for (struct snap *s = l ? l->oldest : NULL; s; prev = s, s = s->newer) {
 		SF_ASSERT(s->older == prev && s->line == l);
