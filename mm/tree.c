@@ -154,7 +154,9 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 		return false;
 	if (!READ_ONCE(m->pid)) /* it has no number that we could ask for */
 		return life & TREE_DEAD;
-	if (!(life & TREE_DEAD) && (life || now - m->born <= BORN_NS))
+	bool watched = life && life != READ_ONCE(m->pid); /* by its helper; a program's thread may give its robust list to something else */
+
+	if (!(life & TREE_DEAD) && (watched || now - m->born <= BORN_NS))
 		return false;
 	return !mc->tree_ops->alive(READ_ONCE(m->pid));
 }
@@ -224,7 +226,7 @@ static void reap_former_self(struct machine *mc, uint32_t pid)
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
 		struct tree_member *m = &t->member[i];
 
-		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && READ_ONCE(m->life) & TREE_DEAD)
+		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && (pid || READ_ONCE(m->life) & TREE_DEAD))
 			tree_reap(mc, m);
 	}
 }
@@ -300,7 +302,10 @@ bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
 	__atomic_fetch_add(&t->waiting, 1, __ATOMIC_ACQ_REL);
 	mc->tree_ops->wait(&t->freed, seen, ASK_NS);
 	__atomic_fetch_sub(&t->waiting, 1, __ATOMIC_ACQ_REL);
-	return true;
+	if (__atomic_load_n(&t->freed, __ATOMIC_ACQUIRE) != seen)
+		return true;
+	WRITE_ONCE(m->barren, now_ns(mc)); /* no answer: stopped, or starved of processor time */
+	return false;
 }
 
 /* At most a quarter of what we have at a time: others may be richer by now. */

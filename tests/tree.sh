@@ -38,7 +38,7 @@ same() {
 	want=$?
 	run "${options[@]}" -- "$@" >out 2>err
 	got=$?
-	[ $got = $want ] && cmp -s native out
+	[ $got = $want ] && [ $want -lt 124 ] && cmp -s native out
 	tap $? "$name" "status $got, natively $want
 $(diff native out | head -8; head -4 err)"
 }

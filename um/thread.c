@@ -9,6 +9,7 @@
  *
  *   kernel stack, KSTACK_SIZE aligned:   struct thread | guard page | stack … first frame at its top */
 #include "um/clone.h"
+#include "um/tree.h"
 
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
 		     CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_PTRACE)
@@ -305,7 +306,7 @@ static void futex_death(struct thread *t, vaddr_t word, bool pi)
 static void robust_exit(struct thread *t)
 {
 	uint64_t entry, next, pending, offset;
-	host_call2(__NR_set_robust_list, 0, 24);
+	um_tree_keep_watch(t);
 	if (!t->robust_list || get_user(um.mm, &t->task, uint64_t, t->robust_list, &entry) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 8, &offset) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 16, &pending))

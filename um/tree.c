@@ -103,6 +103,16 @@ static void stand_for_life(struct thread *t, struct tree_member *me)
 	__atomic_store_n(&me->life, t->task.tid, __ATOMIC_RELEASE);
 }
 
+/* The program has no use for the host's list any more; without a helper yet, this thread stands for the process again. */
+void um_tree_keep_watch(struct thread *t)
+{
+	struct tree_member *me = um.mc->me;
+	if (me && READ_ONCE(me->life) == t->task.tid && t->proc == &um.first)
+		stand_for_life(t, me);
+	else
+		host_call2(__NR_set_robust_list, 0, 24);
+}
+
 static bool helper_stop;
 
 static void helper(struct thread *t)

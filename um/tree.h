@@ -15,6 +15,8 @@ uint32_t um_tree_pid(void);
 void um_tree_forked(struct thread *t);
 /* The process runs from now on: its entry lives and dies with it. */
 void um_tree_born(struct thread *t);
+/* The program's robust list has been dealt with. */
+void um_tree_keep_watch(struct thread *t);
 /* A host call that wants a process without threads; ours goes meanwhile. */
 int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b);
 /* Nothing left to evict anywhere.  True: somebody else has been killed or has made room, try again; false: we are the victim. */
