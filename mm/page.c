@@ -462,10 +462,13 @@ static void drop_hidden(struct mm *mm, uint64_t pfn, uint64_t n, hid_t hid)
 
 	if (!port->ops->drop_hidden(port, PVA(pfn), hid, n))
 		return;
-	for (uint64_t i = 0; i < n; i++)
-		if (port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1) &&
-		    port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1))
-			SF_BUG_ON("the port cannot drop a hidden page");
+	for (uint64_t i = 0; i < n; i++) {
+		int err = -EAGAIN;
+
+		for (unsigned tries = 0; err && tries < 2; tries++)
+			err = port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1);
+		SF_BUG_ON(err && "the port cannot drop a hidden page");
+	}
 }
 
 static void drop_shared(struct mm *mm, uint64_t pfn, uint64_t n)

