@@ -44,7 +44,7 @@ class Bench:
         """(wall, processor) seconds of one run; infinite when it does not finish."""
         r0, t0 = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         try:
-            r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.work, timeout=120)
+            r = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.work, timeout=300)
         except subprocess.TimeoutExpired:
             return (float('inf'), float('inf'))
         t1, r1 = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -90,6 +90,7 @@ unsigned run_begin(struct fault_ctx *fc, struct io_run *run, uint64_t lo, unsign
 		return VM_FAULT_OOM;
 	}
 	run->at = (unsigned)(fc->pfn - run->lo);
+	SF_BUG_ON(run->at >= run->n);
 	for (unsigned i = 0; i < run->n; i++) {
 		run->pg[i] = i == run->at ? pg : page_alloc_nowait(mc);
 		run_mark(fc, run->lo + i, run->pg[i]);

@@ -61,6 +61,17 @@ void page_apply_deferred(struct mm *mm, struct page *pg);
 /* ---------------------------------------------------------------- reclaim.c */
 
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped);
+/* The frames that each of the tree's processes would have if all had the same. */
+static inline uint64_t tree_share(const struct machine *mc)
+{
+	return mc->tree ? mc->bound / MAX(READ_ONCE(mc->tree->live), 1) : mc->bound;
+}
+/* One batch, whatever is free.  Frames freed; may let go of the lock. */
+unsigned reclaim_own(struct mm *mm);
+/* Write what memory tiers hold to the store below them, so many pages' worth of memory.  Pages moved; 0 while any is in flight. */
+uint64_t stores_sink(struct machine *mc, uint64_t pages);
+/* Drop every page that needs no write. */
+void reclaim_clean(struct mm *mm);
 /* Pages that the stores' memory takes from the bound. */
 uint64_t store_pages(struct machine *mc);
 /* Pages evicted together; small bounds have small batches. */

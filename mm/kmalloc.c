@@ -271,6 +271,20 @@ void kmem_destroy(struct machine *mc)
 	mc->kmem = NULL;
 }
 
+void kmem_fork_begin(struct machine *mc)
+{
+	struct kmem *k = mc->kmem;
+
+	lock_take(k->port, &k->lock);
+}
+
+void kmem_fork_end(struct machine *mc)
+{
+	struct kmem *k = mc->kmem;
+
+	lock_drop(k->port, &k->lock);
+}
+
 uint64_t kmem_bytes(struct machine *mc)
 {
 	return READ_ONCE(((struct kmem *)mc->kmem)->bytes);

@@ -149,7 +149,12 @@ static int machine_tables(struct machine_box *box, const struct machine_config *
 		return -ENOMEM;
 	mc->stats->bound_pages = mc->bound;
 	err = frames_init(mc);
-	return err ? err : swap_init(mc, cfg->store, cfg->swap_slots);
+	if (!err)
+		err = swap_init(mc, cfg->store, cfg->swap_slots);
+	if (err || !mc->tree)
+		return err;
+	mc->me = tree_join(mc, cfg->pid, TREE_LIVE); /* may clear up after others: the map must be there */
+	return mc->me ? 0 : -EAGAIN;
 }
 
 static void machine_free(struct machine_box *box)
@@ -184,6 +189,8 @@ int machine_create(const struct machine_config *cfg, struct machine **ret)
 	box->mc.policy = cfg->policy ? cfg->policy : &policy_twolist;
 	box->mc.bound = cfg->bound_pages;
 	box->mc.fault_around = 16;
+	box->mc.tree = cfg->tree;
+	box->mc.tree_ops = cfg->tree_ops;
 	mm_init(&box->mm, &box->mc, cfg);
 	int err = machine_tables(box, cfg);
 

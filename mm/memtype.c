@@ -137,7 +137,7 @@ static bool wants_cluster(struct fault_ctx *fc)
 	const struct port *port = mc->port;
 
 	return port->cluster > 1 && port->nr_maps > port->max_maps / 8 && window_limit(fc, port->cluster) == port->cluster &&
-	       (!mc->bound || frames_free(mc) > mc->bound / 4);
+	       (!mc->bound || (mc->tree ? mc->bound - MIN(mc->bound, mc->tree->granted) : frames_free(mc)) > mc->bound / 4);
 }
 
 static unsigned do_anonymous_page(struct fault_ctx *fc)

@@ -15,6 +15,7 @@
 
 #include "mm/base.h"
 #include "mm/stats.h"
+#include "mm/tree.h"
 #include "policy/policy.h"
 #include "port/port.h"
 #include "store/store.h"
@@ -216,6 +217,8 @@ struct page *list_prev(struct machine *mc, struct page *pg); /* towards the head
 struct page *page_alloc(struct mm *mm, bool *dropped);
 /* Frames that could be had right now without evicting (for batches); SIZE_MAX when unbounded. */
 size_t frames_free(struct machine *mc);
+/* Frames granted by the tree that are not used, but for keep, go back to it; how many. */
+uint64_t frames_trim(struct machine *mc, uint64_t keep);
 struct page *page_alloc_nowait(struct machine *mc); /* only while frames_free() */
 void page_free(struct machine *mc, struct page *pg); /* the frame is free; pte and port are the caller's business */
 /* Sleep until some busy page has changed; lets go of the lock and takes it again. */
@@ -251,6 +254,8 @@ void swap_exit(struct machine *mc); /* frees the map; the store stays the caller
 /* A run of up to want free slots with use count 1; returns the length of the run, 0 when full. */
 unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot);
 void swap_dup(struct machine *mc, uint64_t slot);
+void swap_dup_for(struct machine *mc, struct tree_member *m, uint64_t slot); /* another member holds it too */
+void swap_put_dead(struct machine *mc, uint64_t slot); /* a member that held it died; any context */
 void swap_free(struct machine *mc, uint64_t slot, unsigned n); /* discards in the store what reaches zero */
 void swap_set_sum(struct machine *mc, uint64_t slot, const void *page);
 /* Read n slots, verify each.  -EIO on I/O error, -EBADMSG on a wrong checksum.  No lock held. */
@@ -408,6 +413,11 @@ struct machine {
 	struct sf_stats *stats;   /* never NULL */
 	uint64_t bound;           /* pages; 0: none */
 	uint64_t used;            /* frames in use */
+	struct sf_tree *tree;     /* shared with the machines of other processes (tree.h), or NULL */
+	struct tree_member *me;   /* our entry there */
+	const struct tree_ops *tree_ops;
+	uint64_t asked_ns;        /* when we last asked others for what they do not use */
+	struct tree_member *child; bool child_drops; /* during fork: the child's entry; it shall not inherit clean pages */
 	uint64_t pinned, mlocked; /* frames */
 	struct page *frames; uint64_t max_frames; uint32_t free_head; uint64_t frames_touched;
 	struct page_list lists[NR_LISTS];
@@ -437,6 +447,8 @@ struct machine_config {
 	uint64_t swap_slots;             /* most slots */
 	uint64_t bound_pages;            /* 0: none */
 	struct sf_stats *stats;          /* NULL: allocated from the port */
+	struct sf_tree *tree; const struct tree_ops *tree_ops; /* NULL: alone.  The tree has the bound and the slots; the machine joins it */
+	uint32_t pid;                    /* for the tree */
 	vaddr_t mmap_min, task_size, mmap_base;
 };
 /* Make a machine with one empty mm.  Memory comes from the port.  -ENOMEM, -EINVAL (bound below MACHINE_MIN_PAGES). */
@@ -446,6 +458,21 @@ void machine_destroy(struct machine *mc);
 #define MACHINE_MIN_PAGES 64u
 void machine_count_tables(struct machine *mc); /* stats->table_bytes anew; locked: mm */
 void machine_check(struct machine *mc); /* areas_check, pages_check, swap map agree */
+
+/* ---------------------------------------------------------------- fork (mm/fork.c)
+ *
+ * Around the host's fork of this process, by a thread that has no user memory pinned.  begin: the lock is held by the caller throughout.  end: in the parent,
+ * child_pid 0 if there is none.  child: in the child instead of end, by the same thread under its new number; the lock is still held.
+ * shares_files: descriptors are the parent's too.  -errno: the child's memory cannot be used. */
+/* Room for the child's pages under the bound of the tree, and its place there; lets go of the lock meanwhile.  -EAGAIN, -ENOMEM.  begin follows without
+ * letting go of the lock again. */
+int mm_fork_room(struct mm *mm);
+int mm_fork_begin(struct mm *mm);
+void mm_fork_stores(struct mm *mm); /* another process will use the stores, with memory of its own or not.  Locked: mm. */
+void mm_fork_end(struct mm *mm, uint32_t child_pid);
+int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files);
+void kmem_fork_begin(struct machine *mc); /* nobody is inside the allocator until kmem_fork_end */
+void kmem_fork_end(struct machine *mc);
 
 void mm_lock(struct mm *mm);
 void mm_unlock(struct mm *mm);

@@ -111,12 +111,43 @@ struct page *list_prev(struct machine *mc, struct page *pg)
 
 /* ---------------------------------------------------------------- frames */
 
+/* Frames that members of a tree get, keep unused, and give back together. */
+static uint64_t grant_batch(struct machine *mc)
+{
+	return MAX(1, MIN(32, tree_share(mc) / 32));
+}
+
+/* What a machine in a tree needs of its grant. */
+static uint64_t frames_needed(struct machine *mc)
+{
+	return mc->used + store_pages(mc) + (swap_in_memory(mc) ? evict_batch(mc) : 0);
+}
+
+static size_t frames_free_tree(struct machine *mc)
+{
+	uint64_t need = frames_needed(mc), want = need + grant_batch(mc);
+
+	if (mc->me->granted <= need)
+		tree_grant_some(mc, mc->me, want - mc->me->granted);
+	return mc->me->granted > need ? mc->me->granted - need : 0;
+}
+
+uint64_t frames_trim(struct machine *mc, uint64_t keep)
+{
+	uint64_t need = frames_needed(mc) + keep, n = mc->me->granted > need ? mc->me->granted - need : 0;
+
+	tree_give(mc, mc->me, n);
+	return n;
+}
+
 size_t frames_free(struct machine *mc)
 {
 	uint64_t most = mc->max_frames ? mc->max_frames - 1 : 0; /* frame 0 ends lists */
 
 	if (!mc->bound)
 		return mc->used < most ? SIZE_MAX : 0;
+	if (mc->tree)
+		return frames_free_tree(mc);
 	uint64_t kept = store_pages(mc) + (swap_in_memory(mc) ? evict_batch(mc) : 0); /* a batch on its way grows the store */
 
 	most = MIN(most, mc->bound > kept ? mc->bound - kept : 0);
@@ -127,6 +158,11 @@ static void count_resident(struct machine *mc)
 {
 	uint64_t now = __atomic_add_fetch(&mc->stats->resident, 1, __ATOMIC_RELAXED);
 
+	if (mc->me) {
+		WRITE_ONCE(mc->me->used, mc->used);
+		if (mc->bound) /* the dead that nobody has missed yet do not count */
+			now = MIN(now, READ_ONCE(mc->tree->granted));
+	}
 	if (now > READ_ONCE(mc->stats->peak_resident))
 		sf_peak(&mc->stats->peak_resident, now);
 }
@@ -154,6 +190,8 @@ struct page *page_alloc_for(struct mm *mm, struct task *tk, bool *dropped)
 {
 	struct machine *mc = mm->mc;
 
+	if (mc->me)
+		WRITE_ONCE(mc->me->active, mc->port->ops->now(mc->port));
 	if (unlikely(!frames_free(mc))) {
 		reclaim_for(mm, tk, 1, dropped);
 		if (!frames_free(mc))
@@ -180,6 +218,11 @@ void page_free(struct machine *mc, struct page *pg)
 	mc->free_head = page_frame(mc, pg);
 	mc->used--;
 	__atomic_fetch_sub(&mc->stats->resident, 1, __ATOMIC_RELAXED);
+	if (!mc->me)
+		return;
+	WRITE_ONCE(mc->me->used, mc->used);
+	if (mc->bound && mc->me->granted > mc->used + store_pages(mc) + 2 * grant_batch(mc))
+		frames_trim(mc, grant_batch(mc));
 }
 
 static uint64_t *rss_of(struct mm *mm, const struct page *pg)
@@ -419,10 +462,13 @@ static void drop_hidden(struct mm *mm, uint64_t pfn, uint64_t n, hid_t hid)
 
 	if (!port->ops->drop_hidden(port, PVA(pfn), hid, n))
 		return;
-	for (uint64_t i = 0; i < n; i++)
-		if (port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1) &&
-		    port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1))
-			SF_BUG_ON("the port cannot drop a hidden page");
+	for (uint64_t i = 0; i < n; i++) {
+		int err = -EAGAIN;
+
+		for (unsigned tries = 0; err && tries < 2; tries++)
+			err = port->ops->drop_hidden(port, PVA(pfn + i), hid + (hid_t)i, 1);
+		SF_BUG_ON(err && "the port cannot drop a hidden page");
+	}
 }
 
 static void drop_shared(struct mm *mm, uint64_t pfn, uint64_t n)
@@ -760,7 +806,7 @@ void pages_check(struct mm *mm)
 	SF_ASSERT(c.pinned == mc->pinned && c.locked == mc->mlocked);                     /* 7 */
 	SF_ASSERT(c.writeback <= mc->writeback && c.busy + mc->writeback == mc->inflight);
 	SF_ASSERT(!mc->bound || mc->used + store_pages(mc) <= mc->bound);                 /* 8 */
-	SF_ASSERT(mc->writeback || !mc->swap || c.slots == swap_used(mc));                /* 9 */
+	SF_ASSERT(mc->writeback || !mc->swap || mc->tree || c.slots == swap_used(mc));    /* 9 */
 	if (lock)
 		mm_unlock(mm);
 }

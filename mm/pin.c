@@ -16,7 +16,7 @@ bool access_ok(struct mm *mm, vaddr_t addr, uint64_t len)
 
 uint64_t pin_limit(struct machine *mc)
 {
-	return mc->bound ? MAX(mc->bound / 4, 16) : mc->max_frames / 4;
+	return mc->bound ? MAX(tree_share(mc) / 4, 16) : mc->max_frames / 4;
 }
 
 /* A walk along the pages of a buffer. */

@@ -45,7 +45,7 @@ uint64_t store_pages(struct machine *mc)
 
 unsigned evict_batch(struct machine *mc)
 {
-	uint64_t n = mc->bound ? mc->bound / 8 : SF_IOBUF_PAGES;
+	uint64_t n = mc->bound ? tree_share(mc) / 8 : SF_IOBUF_PAGES;
 
 	return (unsigned)MAX(1, MIN(n, SF_IOBUF_PAGES));
 }
@@ -54,11 +54,12 @@ static void count_store(struct machine *mc)
 {
 	uint64_t bytes = store_pages(mc) << PAGE_SHIFT;
 
-	if (bytes)
+	if (bytes > 16 * PAGE_SIZE + swap_used(mc) * (PAGE_SIZE / 64)) /* more than a table of what lies elsewhere */
 		swap_seen_in_memory(mc);
 	WRITE_ONCE(mc->stats->store_bytes, bytes);
 	sf_peak(&mc->stats->peak_store_bytes, bytes);
-	sf_peak(&mc->stats->peak_resident, mc->stats->resident + (bytes >> PAGE_SHIFT));
+	if (!mc->tree || !mc->bound)
+		sf_peak(&mc->stats->peak_resident, mc->stats->resident + (bytes >> PAGE_SHIFT));
 }
 
 /* ---------------------------------------------------------------- dropping what is clean */
@@ -400,15 +401,104 @@ static void evict_scan(struct evict *ev)
 	}
 }
 
+unsigned reclaim_own(struct mm *mm)
+{
+	struct evict ev = { .mm = mm };
+
+	evict_one_batch(&ev);
+	if (!ev.freed)
+		evict_scan(&ev);
+	return ev.freed;
+}
+
+uint64_t stores_sink(struct machine *mc, uint64_t pages)
+{
+	uint64_t n = 0;
+
+	for (struct store *s = mc->inflight ? NULL : mc->store; s; s = s->below)
+		if (s->ops->sink)
+			n += s->ops->sink(s, pages << PAGE_SHIFT);
+	count_store(mc);
+	return n;
+}
+
+void reclaim_clean(struct mm *mm)
+{
+	struct machine *mc = mm->mc;
+
+	for (unsigned l = 0; l < NR_LISTS; l++) {
+		struct page *pg = list_tail(mc, l);
+
+		while (pg) {
+			struct evict ev = { .mm = mm };
+
+			for (; pg && ev.n < SF_IOBUF_PAGES; pg = list_prev(mc, pg))
+				if (page_evictable(pg) && page_clean(pg))
+					ev.pg[ev.n++] = pg;
+			drop_clean(&ev);
+		}
+	}
+}
+
+#define ASK_COLD_NS 1000000u
+
+/* We have less than our share, or there may be somebody who does not use what he has: others had better give.  Lets go of the lock. */
+static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
+{
+	struct machine *mc = mm->mc;
+
+	if (!mc->tree)
+		return false;
+	uint64_t now = mc->port->ops->now(mc->port);
+	bool poor = mc->used <= tree_share(mc) && asked <= 3;
+
+	if (!poor && now - mc->asked_ns < ASK_COLD_NS)
+		return false;
+	mc->asked_ns = now;
+	mm_unlock(mm);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES, !poor);
+
+	mm_lock(mm);
+	*dropped = true;
+	return any;
+}
+
+struct begging { unsigned vain; uint32_t given; };
+
+/* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
+static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
+{
+	struct machine *mc = mm->mc;
+	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;
+
+	if (given != b->given)
+		*b = (struct begging){ 0, given };
+	if (!mc->tree || ++b->vain > 200)
+		return false;
+	mm_unlock(mm);
+	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
+
+	if (!any) /* all have just said no: one of them may have finished something meanwhile */
+		mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 5000000);
+	mm_lock(mm);
+	*dropped = true;
+	return true;
+}
+
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped)
 {
 	struct machine *mc = mm->mc;
-	unsigned freed = 0, idle = 0;
+	unsigned freed = 0, idle = 0, asked = 0;
+	struct begging begging = { 0, 0 };
 
 	SF_MISUSE(!mm_is_locked(mm));
 	while (frames_free(mc) < want) {
 		struct evict ev = { .mm = mm, .tk = tk };
 
+		if (others_first(mm, asked, dropped)) {
+			asked++;
+			continue;
+		}
 		if (idle < 8)
 			evict_one_batch(&ev);
 		else
@@ -420,7 +510,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
-		} else if (idle++ >= 8) {
+		} else if (idle++ >= 8 && !others_at_last(mm, &begging, dropped)) {
 			break;
 		}
 	}
@@ -561,7 +651,7 @@ void watch_visible(struct mm *mm, uint64_t pfn)
 
 	if (likely(!mc->watch) || !watch_resize(mc))
 		return;
-	uint64_t old = mc->watch_ring[mc->watch_at];
+	uint64_t old = mc->watch_ring[mc->watch_at]; /* 0 at first: kmalloc clears.  NOLINT(clang-analyzer-core.uninitialized.Assign) */
 	struct page *pg = old && old != pfn ? page_at(mm, old) : NULL;
 
 	mc->watch_ring[mc->watch_at] = pfn;

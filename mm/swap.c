@@ -8,7 +8,12 @@
  * wraps at the highest slot ever used while a quarter of what lies below is free: otherwise a swap file, which grows on demand, would
  * grow to its limit under a small but busy program.
  *
- * The map is under the mm lock.  swap_read and swap_write run without it: their slots belong to the caller (the page is PG_BUSY or
+ * In a tree of processes the arrays and the counters lie in the shared area (tree.h) and each member has a map of the slots it holds.  The map
+ * is under the mm lock of one process but not of the others, so bits are claimed and counts changed by atomics; whoever sets a bit owns the slot.
+ * A slot that several processes hold was inherited by fork.  Stores hear of every slot that a process gives up: what a memory tier has for it is
+ * this process's own copy; the file below is shared then and does not care.
+ *
+ * swap_read and swap_write run without the lock: their slots belong to the caller (the page is PG_BUSY or
  * PG_WRITEBACK), so sum[slot] has one writer and no reader meanwhile. */
 #include "mm/internal.h"
 
@@ -20,8 +25,10 @@
 
 struct swap_map {
 	uint64_t nr;         /* slots 1 … nr-1 exist */
-	uint64_t used, high; /* slots in use; all slots at and above high have never been used */
-	uint64_t hint;
+	struct swap_counts {
+		uint64_t used, high; /* slots in use; all slots at and above high have never been used */
+		uint64_t hint;
+	} *c, own;
 	uint64_t *map;       /* bit set: in use; slot 0 and the tail of the last word are */
 	uint32_t *sum;
 	uint16_t *use;
@@ -49,8 +56,31 @@ static bool store_in_memory(const struct store *s)
 	return false;
 }
 
+_Static_assert(offsetof(struct sf_tree, slots_hint) - offsetof(struct sf_tree, slots_used) == offsetof(struct swap_counts, hint), "same order");
+
+static int arrays_of_own(struct port *port, struct swap_map *sm)
+{
+	sm->c = &sm->own;
+	sm->c->high = sm->c->hint = 1;
+	sm->map = port->ops->alloc(port, MAP_BYTES(sm->nr));
+	sm->sum = port->ops->alloc(port, sm->nr * sizeof(*sm->sum));
+	sm->use = port->ops->alloc(port, sm->nr * sizeof(*sm->use));
+	return sm->map && sm->sum && sm->use ? 0 : -ENOMEM;
+}
+
+static void arrays_of_tree(struct sf_tree *t, struct swap_map *sm)
+{
+	sm->nr = t->nr_slots;
+	sm->c = (struct swap_counts *)&t->slots_used;
+	sm->map = tree_map(t);
+	sm->sum = tree_sums(t);
+	sm->use = tree_uses(t);
+}
+
 static void swap_free_arrays(struct port *port, struct swap_map *sm)
 {
+	if (sm->c != &sm->own)
+		return;
 	if (sm->map)
 		port->ops->free(port, sm->map, MAP_BYTES(sm->nr));
 	if (sm->sum)
@@ -72,19 +102,17 @@ int swap_init(struct machine *mc, struct store *top, uint64_t max_slots)
 	if (!sm)
 		return -ENOMEM;
 	sm->nr = max_slots + 1;
-	sm->high = sm->hint = 1;
 	sm->in_memory = store_in_memory(top);
-	sm->map = port->ops->alloc(port, MAP_BYTES(sm->nr));
-	sm->sum = port->ops->alloc(port, sm->nr * sizeof(*sm->sum));
-	sm->use = port->ops->alloc(port, sm->nr * sizeof(*sm->use));
-	if (!sm->map || !sm->sum || !sm->use) {
+	if (mc->tree && mc->tree->nr_slots) {
+		arrays_of_tree(mc->tree, sm);
+	} else if (arrays_of_own(port, sm)) {
 		swap_free_arrays(port, sm);
 		kfree(mc, sm);
 		return -ENOMEM;
 	}
-	sm->map[0] |= 1;
+	__atomic_fetch_or(&sm->map[0], 1, __ATOMIC_RELAXED);
 	if (sm->nr % WORD_BITS)
-		sm->map[sm->nr / WORD_BITS] |= ~0ull << sm->nr % WORD_BITS;
+		__atomic_fetch_or(&sm->map[sm->nr / WORD_BITS], ~0ull << sm->nr % WORD_BITS, __ATOMIC_RELAXED);
 	mc->store = top;
 	mc->swap = sm;
 	return 0;
@@ -108,11 +136,11 @@ static uint64_t map_find(const struct swap_map *sm, uint64_t from, uint64_t end,
 
 	if (from >= end)
 		return end;
-	word = (set ? sm->map[w] : ~sm->map[w]) & ~0ull << from % WORD_BITS;
+	word = (set ? READ_ONCE(sm->map[w]) : ~READ_ONCE(sm->map[w])) & ~0ull << from % WORD_BITS;
 	while (!word) {
 		if (++w * WORD_BITS >= end)
 			return end;
-		word = set ? sm->map[w] : ~sm->map[w];
+		word = set ? READ_ONCE(sm->map[w]) : ~READ_ONCE(sm->map[w]);
 	}
 	return MIN(end, w * WORD_BITS + (unsigned)__builtin_ctzll(word));
 }
@@ -140,17 +168,26 @@ static struct slot_run find_run(const struct swap_map *sm, uint64_t from, uint64
 /* Worth looking below the high mark again rather than growing the store? */
 static uint64_t search_end(const struct swap_map *sm, unsigned want)
 {
-	return sm->high > 4 * want && sm->used < sm->high / 4 * 3 ? sm->high : sm->nr;
+	return sm->c->high > 4 * want && sm->c->used < sm->c->high / 4 * 3 ? MIN(sm->c->high, sm->nr) : sm->nr;
 }
 
-unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
+/* The start of the run that another process has not taken meanwhile. */
+static unsigned claim_run(struct swap_map *sm, struct slot_run run)
 {
-	struct swap_map *sm = mc->swap;
+	for (unsigned i = 0; i < run.n; i++) {
+		uint64_t s = run.slot + i, bit = 1ull << s % WORD_BITS;
 
-	if (!sm || sm->used == sm->nr - 1)
-		return 0;
-	uint64_t end = search_end(sm, want);
-	struct slot_run run = find_run(sm, sm->hint < end ? sm->hint : 1, end, want);
+		if (__atomic_fetch_or(&sm->map[s / WORD_BITS], bit, __ATOMIC_ACQ_REL) & bit)
+			return i;
+		__atomic_store_n(&sm->use[s], 1, __ATOMIC_RELAXED);
+	}
+	return run.n;
+}
+
+static struct slot_run best_run(const struct swap_map *sm, unsigned want)
+{
+	uint64_t end = search_end(sm, want), hint = READ_ONCE(sm->c->hint);
+	struct slot_run run = find_run(sm, hint < end ? hint : 1, end, want);
 
 	if (run.n < want) {
 		struct slot_run low = find_run(sm, 1, end, want);
@@ -158,28 +195,48 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 		if (low.n > run.n)
 			run = low;
 	}
-	if (!run.n)
-		run = find_run(sm, 1, sm->nr, want);
-	SF_BUG_ON(!run.n);
-	for (uint64_t s = run.slot; s < run.slot + run.n; s++) {
-		sm->map[s / WORD_BITS] |= 1ull << s % WORD_BITS;
-		sm->use[s] = 1;
-	}
-	sm->used += run.n;
-	sm->hint = run.slot + run.n;
-	if (sm->hint > sm->high) {
-		sm->high = sm->hint;
+	return run.n ? run : find_run(sm, 1, sm->nr, want);
+}
+
+unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
+{
+	struct swap_map *sm = mc->swap;
+	struct slot_run run;
+	unsigned got = 0;
+
+	if (!sm || READ_ONCE(sm->c->used) >= sm->nr - 1)
+		return 0;
+	do {
+		run = best_run(sm, want);
+		if (!run.n)
+			return 0; /* the last ones went to others */
+		got = claim_run(sm, run);
+	} while (!got);
+	if (mc->me)
+		tree_hold(mc, mc->me, run.slot, got);
+	__atomic_fetch_add(&sm->c->used, got, __ATOMIC_RELAXED);
+	WRITE_ONCE(sm->c->hint, run.slot + got);
+	if (run.slot + got > READ_ONCE(sm->c->high)) {
+		sf_peak(&sm->c->high, run.slot + got);
 		machine_count_tables(mc);
 	}
-	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, run.n, __ATOMIC_RELAXED));
+	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, got, __ATOMIC_RELAXED));
 	*ret_slot = run.slot;
-	return run.n;
+	return got;
 }
 
 void swap_dup(struct machine *mc, uint64_t slot)
 {
-	SF_MISUSE(!mc->swap->use[slot] || mc->swap->use[slot] == UINT16_MAX);
-	mc->swap->use[slot]++;
+	uint16_t was = __atomic_fetch_add(&mc->swap->use[slot], 1, __ATOMIC_ACQ_REL);
+
+	SF_MISUSE(!was || was == UINT16_MAX);
+}
+
+void swap_dup_for(struct machine *mc, struct tree_member *m, uint64_t slot)
+{
+	swap_dup(mc, slot);
+	if (m)
+		tree_hold(mc, m, slot, 1);
 }
 
 static void slots_gone(struct machine *mc, uint64_t slot, unsigned n)
@@ -188,11 +245,18 @@ static void slots_gone(struct machine *mc, uint64_t slot, unsigned n)
 
 	if (!n)
 		return;
+	if (!mc->me) /* while the slots are still taken */
+		mc->store->ops->discard(mc->store, slot, n);
 	for (uint64_t s = slot; s < slot + n; s++)
-		sm->map[s / WORD_BITS] &= ~(1ull << s % WORD_BITS);
-	sm->used -= n;
+		__atomic_fetch_and(&sm->map[s / WORD_BITS], ~(1ull << s % WORD_BITS), __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&sm->c->used, n, __ATOMIC_RELAXED);
 	__atomic_fetch_sub(&mc->stats->swapped, n, __ATOMIC_RELAXED);
-	mc->store->ops->discard(mc->store, slot, n);
+}
+
+void swap_put_dead(struct machine *mc, uint64_t slot)
+{
+	if (__atomic_sub_fetch(&mc->swap->use[slot], 1, __ATOMIC_ACQ_REL) == 0)
+		slots_gone(mc, slot, 1);
 }
 
 void swap_free(struct machine *mc, uint64_t slot, unsigned n)
@@ -201,9 +265,13 @@ void swap_free(struct machine *mc, uint64_t slot, unsigned n)
 	uint64_t first = slot, end = slot + n;
 
 	SF_MISUSE(!slot || end > sm->nr);
+	if (mc->me && n)
+		mc->store->ops->discard(mc->store, slot, n);
 	for (; slot < end; slot++) {
-		SF_MISUSE(!sm->use[slot]);
-		if (--sm->use[slot]) {
+		SF_MISUSE(!READ_ONCE(sm->use[slot]));
+		if (mc->me)
+			tree_unhold(mc, mc->me, slot);
+		if (__atomic_sub_fetch(&sm->use[slot], 1, __ATOMIC_ACQ_REL)) {
 			slots_gone(mc, first, (unsigned)(slot - first));
 			first = slot + 1;
 		}
@@ -213,24 +281,24 @@ void swap_free(struct machine *mc, uint64_t slot, unsigned n)
 
 uint64_t swap_used(struct machine *mc)
 {
-	return mc->swap ? mc->swap->used : 0;
+	return mc->swap ? READ_ONCE(mc->swap->c->used) : 0;
 }
 
 uint64_t swap_map_bytes(struct machine *mc)
 {
 	const struct swap_map *sm = mc->swap;
 
-	return sm ? sm->high * (sizeof(*sm->sum) + sizeof(*sm->use)) + MAP_BYTES(sm->high) : 0;
+	return sm ? READ_ONCE(sm->c->high) * (sizeof(*sm->sum) + sizeof(*sm->use)) + MAP_BYTES(sm->c->high) : 0;
 }
 
 bool swap_nearly_full(struct machine *mc)
 {
-	return mc->swap && mc->swap->used > (mc->swap->nr - 1) / 2;
+	return mc->swap && READ_ONCE(mc->swap->c->used) > (mc->swap->nr - 1) / 2;
 }
 
 bool swap_full(struct machine *mc)
 {
-	return !mc->swap || mc->swap->used == mc->swap->nr - 1;
+	return !mc->swap || READ_ONCE(mc->swap->c->used) >= mc->swap->nr - 1;
 }
 
 bool swap_in_memory(struct machine *mc)

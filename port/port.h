@@ -90,6 +90,14 @@ struct port_ops {
 	 * the mapping may go while it works.  0 or -errno. */
 	int (*sync_shared)(struct port *p, vaddr_t va, size_t n, int flags);
 
+	/* Optional (NULL: nothing to do).  Around the host's fork: from begin to end, in parent and child alike, no other thread is inside the
+	 * port.  Then in the child only: fork_child takes possession (shares_files: descriptors are the parent's too, close none), and fork_range is
+	 * called for every reserved private range, whose pages must be as they were in the parent.  The child touches no program memory before. */
+	void (*fork_begin)(struct port *p);
+	void (*fork_end)(struct port *p);
+	int (*fork_child)(struct port *p, bool shares_files);
+	int (*fork_range)(struct port *p, vaddr_t va, size_t n);
+
 	/* Services; none needs the mm lock.  alloc: zeroed, page-aligned memory of ours, bytes rounded up to pages,
 	 * untouched pages cost nothing; NULL when there is none. */
 	void *(*alloc)(struct port *p, size_t bytes);

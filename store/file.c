@@ -196,6 +196,8 @@ static uint64_t file_memory(struct store *s)
 {
 	struct file_store *f = file_of(s);
 
+	if (READ_ONCE(f->shared))
+		return 0;
 	return PAGE_ALIGN(sizeof(*f)) + PAGE_ALIGN((READ_ONCE(f->used_slots) + 7) / 8);
 }
 
@@ -209,12 +211,18 @@ static void file_close(struct store *s)
 	port->ops->free(port, f, sizeof(*f));
 }
 
+static void file_share(struct store *s)
+{
+	WRITE_ONCE(file_of(s)->shared, true);
+}
+
 static const struct store_ops file_ops = {
 	.name = "file",
 	.write = file_write,
 	.read = file_read,
 	.discard = file_discard,
 	.memory = file_memory,
+	.share = file_share,
 	.close = file_close,
 };
 

@@ -331,6 +331,42 @@ static void zram_discard(struct store *s, uint64_t slot, unsigned n)
 		s->below->ops->discard(s->below, slot, n);
 }
 
+static bool sink_slot(struct zram *z, uint64_t slot)
+{
+	char page[PAGE_SIZE];
+
+	if (expand(z, z->entries[slot], page) || pass_down(z, slot, 1, page))
+		return false;
+	entry_clear(z, slot);
+	return true;
+}
+
+/* In the order of slots, so that neighbours stay together; tables that were never touched are not looked at. */
+static uint64_t zram_sink(struct store *s, uint64_t bytes)
+{
+	struct zram *z = zram_of(s);
+	uint64_t was = objpool_bytes(&z->pool), n = 0;
+
+	if (!s->below)
+		return 0;
+	for (uint64_t slot = 0; slot < z->max_slots; slot++) {
+		uint64_t page = slot / SLOTS_PER_TABLE_PAGE;
+
+		if (!(z->touched[page / 64] & 1ull << page % 64)) {
+			slot = (page + 1) * SLOTS_PER_TABLE_PAGE - 1;
+			continue;
+		}
+		if (!entry_is_object(z->entries[slot]))
+			continue;
+		if (!sink_slot(z, slot))
+			break;
+		n++;
+		if (objpool_bytes(&z->pool) + bytes <= was)
+			break;
+	}
+	return n;
+}
+
 static uint64_t zram_memory(struct store *s)
 {
 	return objpool_bytes(&zram_of(s)->pool);
@@ -353,6 +389,7 @@ static const struct store_ops zram_ops = {
 	.read = zram_read,
 	.discard = zram_discard,
 	.memory = zram_memory,
+	.sink = zram_sink,
 	.close = zram_close,
 };
 

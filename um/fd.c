@@ -47,6 +47,8 @@ static void lock_limits(void)
 
 static void unlock_limits(void) { __atomic_store_n(&lim.lock, 0, __ATOMIC_RELEASE); }
 
+void um_limits_forked(void) { unlock_limits(); }
+
 /* The cell of a soft limit that is ours, or NULL. */
 static uint64_t *soft_limit(uint32_t which)
 {
@@ -125,7 +127,7 @@ static int64_t own_limit(uint32_t which, const struct rlim *new_, struct rlim *r
 static int64_t limit_call(struct thread *t, int64_t pid, uint32_t which, vaddr_t unew, vaddr_t uold)
 {
 	struct rlim new_, old = { 0, 0 };
-	bool self = !pid || pid == um.pid || pid == t->task.tid;
+	bool self = !pid || pid == my_pid() || pid == t->task.tid;
 	int64_t r;
 	if (unew && !copy_in(t, &new_, unew, sizeof(new_)))
 		return -EFAULT;

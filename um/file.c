@@ -227,6 +227,16 @@ close_own:
 	return f;
 }
 
+void um_file_rename(struct sf_file *f, const char *name)
+{
+	char *path = kmalloc(um.mc, 32);
+	if (!path)
+		return;
+	um_snprintf(path, 32, "%s", name);
+	kfree(um.mc, f->path);
+	f->path = path;
+}
+
 /* ---------------------------------------------------------------- for the summary's symbols */
 
 static bool same_text(const char *a, const char *b)

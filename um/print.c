@@ -146,7 +146,7 @@ void um_fail(int status, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	if (um.shm) {
+	if (um.shm && !um.again) {
 		um_vsnprintf(um.shm->fail_message, sizeof(um.shm->fail_message), fmt, &ap);
 		um.shm->fail_status = status;
 		__atomic_store_n(&um.shm->phase, UM_FAILED, __ATOMIC_RELEASE);

@@ -139,7 +139,7 @@ static bool parse_who(const struct part *a, struct thread *t, struct proc_name *
 		um_snprintf(pn->host, sizeof(pn->host), "/proc/thread-self");
 		return true;
 	}
-	if (!part_is(a, "self") && n != um.pid && !is_own_thread(n))
+	if (!part_is(a, "self") && n != my_pid() && !is_own_thread(n))
 		return false;
 	um_snprintf(pn->host, sizeof(pn->host), "/proc/%.*s", (int)a->len, a->p);
 	return true;
@@ -215,7 +215,7 @@ static void host_based(struct text *text, const struct proc_name *pn, struct thr
 {
 	struct text host = { 0 };
 	char path[80];
-	uint32_t about = pn->tid ? pn->tid : um.pid;
+	uint32_t about = pn->tid ? pn->tid : my_pid();
 	um_snprintf(path, sizeof(path), "%s/%s", pn->host, pn->view->name);
 	text->err = text_host_file(&host, path);
 	if (!text->err && pn->view->view == V_STATUS)

@@ -75,7 +75,7 @@ static void signal_sets(uint64_t *ret_ignored, uint64_t *ret_caught)
 {
 	*ret_ignored = *ret_caught = 0;
 	for (int n = 1; n <= NSIG; n++) {
-		vaddr_t h = READ_ONCE(um.action[n].handler);
+		vaddr_t h = READ_ONCE(current()->sighand->action[n].handler);
 		if (h == SIG_IGN)
 			*ret_ignored |= SIGBIT(n);
 		else if (h != SIG_DFL)
@@ -146,6 +146,25 @@ static bool descriptor_line(struct text *t, const char *key, size_t len)
 	return true;
 }
 
+static uint64_t decimal(const char *p, const char *end)
+{
+	uint64_t v = 0;
+	for (; p < end && (*p == ' ' || *p == '\t'); p++)
+		;
+	for (; p < end && *p >= '0' && *p <= '9'; p++)
+		v = v * 10 + (uint64_t)(*p - '0');
+	return v;
+}
+
+/* Ours is not the program's. */
+static bool threads_line(struct text *t, const char *key, size_t len, const char *eol)
+{
+	if (!um.helper_tid || len != 7 || memcmp(key, "Threads", 7))
+		return false;
+	text_fmt(t, "Threads:\t%lu\n", decimal(key + len + 1, eol) - 1);
+	return true;
+}
+
 void proc_status(struct text *t, const struct text *host, struct thread *th, bool self)
 {
 	struct mem_view m;
@@ -158,7 +177,7 @@ void proc_status(struct text *t, const struct text *host, struct thread *th, boo
 			;
 		size_t len = (size_t)(colon - p);
 		if (memory_line(t, &m, p, len) || signal_line(t, p, len, eol, self ? th : NULL) ||
-		    descriptor_line(t, p, len))
+		    descriptor_line(t, p, len) || threads_line(t, p, len, eol))
 			continue;
 		text_add(t, p, (size_t)(eol - p));
 		text_str(t, "\n");
@@ -236,7 +255,9 @@ void proc_stat(struct text *t, const struct text *host, struct thread *th, bool 
 	for (unsigned i = 3; q < end && *q == ' '; i++, q = p) {
 		for (p = q + 1; p < end && *p != ' ' && *p != '\n'; p++)
 			;
-		if (i <= STAT_FIELDS && f.ours[i])
+		if (i == 20 && um.helper_tid)
+			text_fmt(t, " %lu", decimal(q, p) - 1);
+		else if (i <= STAT_FIELDS && f.ours[i])
 			text_fmt(t, " %lu", f.value[i]);
 		else
 			text_add(t, q, (size_t)(p - q));

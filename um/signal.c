@@ -11,7 +11,7 @@
  *
  * Frame, from high to low, as in Linux's arch/x86/kernel/signal_64.c: FP state (64-aligned), struct rt_sigframe. */
 #include "um/um.h"
-#include "um/trap.h"
+#include "um/clone.h"
 
 #define MINSIGSTKSZ 2048ul
 #define FP_XSTATE_MAGIC1 0x46505853u
@@ -24,18 +24,28 @@
 
 static const uint64_t sync_signals = SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS);
 
+static struct um_sigaction *my_actions(void) { return current()->sighand->action; }
+
 static void lock_actions(void)
 {
-	while (__atomic_exchange_n(&um.sig_lock, 1, __ATOMIC_ACQUIRE))
+	while (__atomic_exchange_n(&current()->sighand->lock, 1, __ATOMIC_ACQUIRE))
 		__builtin_ia32_pause();
 }
 
-static void unlock_actions(void) { __atomic_store_n(&um.sig_lock, 0, __ATOMIC_RELEASE); }
+static void unlock_actions(void) { __atomic_store_n(&current()->sighand->lock, 0, __ATOMIC_RELEASE); }
 
 /* ---------------------------------------------------------------- ends */
 
+void um_memory_leaves(struct thread *t, bool leaves)
+{
+	uint64_t used = um.mc ? READ_ONCE(um.mc->used) : 0;
+	if (t->proc == &um.first && um.mc && !um.mc->tree) /* a tree has entries for the dead */
+		__atomic_fetch_add(&um.shm->stats.resident, leaves ? -used : used, __ATOMIC_RELAXED);
+}
+
 void um_exit_group(int status)
 {
+	um_memory_leaves(current(), true);
 	for (;;)
 		host_call1(__NR_exit_group, status);
 }
@@ -44,10 +54,11 @@ void um_die_by_signal(int signo)
 {
 	const uint64_t others = ~SIGBIT(signo);
 	um_uncatch(signo, SIG_DFL, 0);
-	host_call3(__NR_tgkill, um.pid, current()->task.tid, signo);
+	um_memory_leaves(current(), true);
+	host_call3(__NR_tgkill, my_pid(), current()->task.tid, signo);
 	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&others), 0, 8);
 	for (;;) /* not reached unless the host refuses to kill us */
-		um_exit_group(128 + signo);
+		host_call1(__NR_exit_group, 128 + signo);
 }
 
 /* ---------------------------------------------------------------- the three virtual signals */
@@ -66,7 +77,7 @@ void um_post_virtual(struct thread *t, const struct abi_siginfo *info)
 	__atomic_fetch_or(&t->virt_pending, 1u << i, __ATOMIC_RELAXED);
 }
 
-bool um_ignores(int signo) { return __atomic_load_n(&um.action[signo].handler, __ATOMIC_RELAXED) == SIG_IGN; }
+bool um_ignores(int signo) { return __atomic_load_n(&current()->sighand->action[signo].handler, __ATOMIC_RELAXED) == SIG_IGN; }
 
 uint64_t um_virtual_pending(const struct thread *t)
 {
@@ -211,9 +222,9 @@ static int setup_frame(struct thread *t, const struct um_sigaction *act, const s
 static struct um_sigaction action_take(int signo)
 {
 	lock_actions();
-	struct um_sigaction act = um.action[signo];
+	struct um_sigaction act = my_actions()[signo];
 	if (act.handler > SIG_IGN && (act.flags & SA_RESETHAND)) {
-		um.action[signo].handler = SIG_DFL;
+		my_actions()[signo].handler = SIG_DFL;
 		if (!(SIGBIT(signo) & sync_signals))
 			um_uncatch(signo, SIG_DFL, 0);
 	}
@@ -233,7 +244,7 @@ static void default_action(struct thread *t, const struct abi_siginfo *info)
 {
 	if (SIGBIT(info->signo) & sync_signals)
 		um_die_by_signal(info->signo);
-	host_call4(__NR_rt_tgsigqueueinfo, um.pid, t->task.tid, info->signo, HC_A(info));
+	host_call4(__NR_rt_tgsigqueueinfo, my_pid(), t->task.tid, info->signo, HC_A(info));
 }
 
 static void deliver(struct thread *t, const struct abi_siginfo *info)
@@ -278,7 +289,7 @@ void um_post_or_deliver(struct thread *t, const struct abi_siginfo *info)
 void um_force_info(struct thread *t, const struct abi_siginfo *info, unsigned trapno, unsigned err, vaddr_t cr2)
 {
 	lock_actions();
-	uint64_t handler = um.action[info->signo].handler;
+	uint64_t handler = my_actions()[info->signo].handler;
 	unlock_actions();
 	if (handler <= SIG_IGN || (t->sigmask & SIGBIT(info->signo)))
 		um_die_by_signal(info->signo);
@@ -373,11 +384,11 @@ int64_t sys_rt_sigaction(struct thread *t)
 	if (!signo || signo > NSIG || (t->arg[1] && (signo == SIGKILL || signo == SIGSTOP)))
 		return -EINVAL;
 	lock_actions();
-	old = um.action[signo];
+	old = my_actions()[signo];
 	if (t->arg[1]) {
 		act.flags &= SA_KNOWN;
 		act.mask &= ~UNBLOCKABLE;
-		um.action[signo] = act;
+		my_actions()[signo] = act;
 		host_disposition((int)signo, &act);
 	}
 	unlock_actions();
@@ -462,7 +473,7 @@ void um_hand_over_signals(struct thread *t)
 		if (info.code == SI_TKILL)
 			continue;
 		info.code -= MADE_UP_CODE; /* the host lets us send no other's */
-		host_call3(__NR_rt_sigqueueinfo, um.pid, info.signo, HC_A(&info));
+		host_call3(__NR_rt_sigqueueinfo, my_pid(), info.signo, HC_A(&info));
 	}
 }
 
@@ -486,6 +497,26 @@ int64_t sys_rt_sigtimedwait(struct thread *t)
 	if (r > 0 && t->arg[1] && copy_to_user(um.mm, &t->task, t->arg[1], &info, sizeof(info)))
 		return -EFAULT;
 	return r;
+}
+
+void um_clear_handlers(struct thread *t)
+{
+	for (int s = 1; s <= NSIG; s++) {
+		struct um_sigaction *act = &t->sighand->action[s];
+		if (act->handler <= SIG_IGN)
+			continue;
+		*act = (struct um_sigaction){ .handler = SIG_DFL };
+		if (!(SIGBIT(s) & sync_signals))
+			um_uncatch(s, SIG_DFL, 0);
+	}
+}
+
+void um_signals_inherit(struct thread *t, const struct um_exec_state *state)
+{
+	t->sigmask = state->sigmask;
+	for (int s = 1; s <= NSIG; s++)
+		if (state->ignored & SIGBIT(s))
+			t->sighand->action[s].handler = SIG_IGN;
 }
 
 /* ---------------------------------------------------------------- sending with information */
@@ -521,7 +552,7 @@ void um_signals_init(struct thread *t)
 		struct um_sigaction old;
 		memset(&old, 0, sizeof(old));
 		host_call4(__NR_rt_sigaction, s, 0, HC_A(&old), 8);
-		um.action[s].handler = old.handler == SIG_IGN ? SIG_IGN : SIG_DFL;
+		my_actions()[s].handler = old.handler == SIG_IGN ? SIG_IGN : SIG_DFL;
 	}
 	um_catch(SIGSEGV, 0);
 	um_catch(SIGBUS, 0);

@@ -8,6 +8,7 @@
  * is told to the command through the shared area (um_fail) with the exit status that it shall use. */
 #include "um/um.h"
 #include "um/trap.h"
+#include "um/tree.h"
 #include "store/stores.h"
 
 extern const char __executable_start[], etext[], end[];
@@ -23,6 +24,7 @@ uint64_t um_host_auxv[64];
 
 #define AT_NULL 0
 #define AT_SYSINFO_EHDR 33
+#define RLIM_FSIZE 1
 #define RLIM_DATA 2
 #define RLIM_STACK 3
 #define RLIM_MEMLOCK 8
@@ -93,7 +95,7 @@ static uint64_t host_rlimit(int which)
 }
 
 /* What stands behind an ENOMEM at the start, most likely. */
-static const char *memory_hint(int err)
+const char *um_memory_hint(int err)
 {
 	if (err != -ENOMEM || (host_rlimit(RLIM_AS) == UINT64_MAX && host_rlimit(RLIM_DATA) == UINT64_MAX))
 		return "";
@@ -106,12 +108,12 @@ static void make_port(void)
 	const char *why = "";
 	struct host_port_config hc = {
 		.engine = (enum host_engine)cfg->engine,
-		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI,
+		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI - TREE_ROOM,
 		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number,
 	};
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)
-		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, memory_hint(err));
+		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, um_memory_hint(err));
 	um_snprintf(um.shm->engine_name, sizeof(um.shm->engine_name), "%s", um.port->ops->name);
 	um_snprintf(um.shm->engine_why, sizeof(um.shm->engine_why), "%s", why ? why : "");
 }
@@ -122,7 +124,8 @@ static struct store *make_stores(void)
 	struct store *s = NULL;
 	int err = 0;
 	if (cfg->swap_fd >= 0) {
-		struct store_file_config fc = { .fd = cfg->swap_fd, .max_bytes = cfg->swap_slots << PAGE_SHIFT };
+		struct store_file_config fc = { .fd = cfg->swap_fd, .max_bytes = cfg->swap_slots << PAGE_SHIFT,
+						  .shared = um.again };
 		err = store_file_create(&fc, um.port, &s);
 	}
 	if (!err && (cfg->flags & UM_F_ZRAM)) {
@@ -132,7 +135,7 @@ static struct store *make_stores(void)
 	if (!err)
 		err = um_inject_store(&s);
 	if (err)
-		um_fail(125, "cannot set up the swap store: error %d%s", -err, memory_hint(err));
+		um_fail(125, "cannot set up the swap store: error %d%s", -err, um_memory_hint(err));
 	return s;
 }
 
@@ -160,29 +163,40 @@ static void set_limits(struct mm *mm)
 static void report_trace(struct machine *mc, const struct sf_trace_rec *rec);
 static void report_warning(struct machine *mc, const char *msg) { um_log("%s", msg); }
 
-/* Rows 31, 32 for a single process: it is the victim. */
+/* Rows 31, 32. */
 static bool report_oom(struct machine *mc, struct task *tk, vaddr_t addr)
 {
+	if (mc->tree)
+		return um_tree_oom(current());
 	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
-		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", um.pid, um.comm[0] ? um.comm : um.shm->cfg.command,
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", my_pid(), um.comm[0] ? um.comm : um.shm->cfg.command,
 		    mc->used * 4, um.mm->swapped * 4);
 	um_log("%s", um.shm->killed_by);
 	return false;
 }
 
+/* The tables of the swap map (70 bytes a slot, see mm/tree.h) are sparse, but the limits on file size and address space count them whole. */
+static void fit_swap_to_limits(void)
+{
+	uint64_t room = MIN(host_rlimit(RLIM_FSIZE) / 2, host_rlimit(RLIM_AS) / 4);
+	um.shm->cfg.swap_slots = MIN(um.shm->cfg.swap_slots, room / 70);
+}
+
 static void make_machine(void)
 {
+	fit_swap_to_limits();
 	const struct um_config *cfg = &um.shm->cfg;
 	struct machine_config mcfg = {
 		.port = um.port, .policy = cfg->policy[0] ? policy_find(cfg->policy) : NULL, .store = make_stores(),
 		.swap_slots = cfg->swap_slots, .bound_pages = cfg->bound_pages, .stats = &um.shm->stats,
 		.mmap_min = 0x10000, .task_size = TASK_SIZE, .mmap_base = TASK_SIZE - (1ull << 30),
 	};
+	um_tree_config(&mcfg);
 	if (cfg->policy[0] && !mcfg.policy)
 		um_fail(125, "no policy is named '%s' (there are: %s)", cfg->policy, policy_names);
 	int err = machine_create(&mcfg, &um.mc);
 	if (err)
-		um_fail(125, "cannot make the memory machine: error %d%s", -err, memory_hint(err));
+		um_fail(125, "cannot make the memory machine: error %d%s", -err, um_memory_hint(err));
 	um.mm = um.mc->mm;
 	um.mc->warn = report_warning;
 	um.mc->oom = report_oom;
@@ -191,7 +205,8 @@ static void make_machine(void)
 	if (cfg->flags & UM_F_TRACE)
 		um.mc->trace = report_trace;
 	um.shm->stats.bound_pages = cfg->bound_pages;
-	um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
+	if (!um.again)
+		um.shm->stats.resident = um.shm->stats.swapped = um.shm->stats.store_bytes = um.shm->stats.nr_areas = 0;
 	set_limits(um.mm);
 }
 
@@ -199,6 +214,20 @@ static void make_machine(void)
  *
  * Records are handed out by number; block b of the file is written by the thread that completes it.  A block of the ring is used
  * again only when its last contents are in the file, so a fast writer waits for a slow disk; nothing is lost. */
+
+#define TRACE_PATIENCE 1000000000ull
+
+/* Until so many blocks are in the file.  False: a process died in the middle of one, which will never be complete. */
+static bool trace_wait(uint64_t blocks)
+{
+	uint64_t start = um.port->ops->now(um.port);
+	while (__atomic_load_n(&um.shm->trace_written, __ATOMIC_ACQUIRE) < blocks) {
+		if (um.port->ops->now(um.port) - start > TRACE_PATIENCE)
+			return false;
+		host_call0(__NR_sched_yield);
+	}
+	return true;
+}
 
 static void trace_flush(uint64_t block)
 {
@@ -214,9 +243,8 @@ static void trace_flush(uint64_t block)
 		done += (uint64_t)r;
 	}
 	__atomic_store_n(&s->trace_done[block % UM_TRACE_BLOCKS], 0, __ATOMIC_RELEASE);
-	while (__atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE) != block)
-		host_call0(__NR_sched_yield);
-	__atomic_store_n(&s->trace_written, block + 1, __ATOMIC_RELEASE);
+	trace_wait(block);
+	sf_peak(&s->trace_written, block + 1);
 }
 
 static void report_trace(struct machine *mc, const struct sf_trace_rec *rec)
@@ -224,8 +252,8 @@ static void report_trace(struct machine *mc, const struct sf_trace_rec *rec)
 	struct um_shared *s = um.shm;
 	uint64_t i = __atomic_fetch_add(&s->trace_next, 1, __ATOMIC_RELAXED);
 	uint64_t block = i / UM_TRACE_BLOCK;
-	while (block >= __atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE) + UM_TRACE_BLOCKS)
-		host_call0(__NR_sched_yield);
+	while (block >= UM_TRACE_BLOCKS && !trace_wait(block + 1 - UM_TRACE_BLOCKS))
+		trace_flush(__atomic_load_n(&s->trace_written, __ATOMIC_ACQUIRE)); /* as it is; the reader knows torn records */
 	struct sf_trace_rec *to = &s->trace[i % (UM_TRACE_BLOCKS * UM_TRACE_BLOCK)];
 	*to = *rec;
 	to->seq = i + 1;
@@ -309,28 +337,32 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	if (argc < 3)
 		um_fail(125, "softfault-um is started by softfault run, not by hand");
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
-	um.pid = (uint32_t)host_call0(__NR_getpid);
-	um.ppid = (uint32_t)host_call0(__NR_getppid);
+	um.first.pid = (uint32_t)host_call0(__NR_getpid);
+	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
 	map_shared((int)text_number(argv[1]));
 	um.verbose = um.shm->cfg.flags & UM_F_VERBOSE;
 	host_call3(__NR_mprotect, (uintptr_t)t + PAGE_SIZE, PAGE_SIZE, 0);
 	extable_sort(__start___ex_table, __stop___ex_table);
 	read_auxv(envp);
 	check_minimum();
-	bool again = read_exec_state(argv[1], &state);
+	um.again = read_exec_state(argv[1], &state);
 	um_signals_init(t);
-	if (again)
-		t->sigmask = state.sigmask;
+	if (um.again)
+		um_signals_inherit(t, &state);
+	um.foreign_pids = um.again && state.foreign_pids;
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
+	um_tree_born(t);
 	um_arm_stack(t);
-	measure_trap();
-	um.shm->kernel_bytes = own_bytes();
-	if (again)
+	if (!um.again) {
+		measure_trap();
+		um.shm->kernel_bytes = own_bytes();
+	} else {
 		um.mm->limits.stack = state.rlim_stack;
-	um_load_program(again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
-	if (!again) {
+	}
+	um_load_program(um.again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
+	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);
 	}

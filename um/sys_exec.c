@@ -85,6 +85,10 @@ static int64_t state_file(struct thread *t, const char *path)
 	if (!s)
 		return -ENOMEM;
 	s->sigmask = t->restore_sigmask ? t->saved_sigmask : t->sigmask;
+	for (int n = 1; n <= NSIG; n++)
+		if ((SIGBIT(n) & HOST_NEVER_BLOCKED) && t->sighand->action[n].handler == SIG_IGN)
+			s->ignored |= SIGBIT(n);
+	s->foreign_pids = um.foreign_pids;
 	s->rlim_stack = um.mm->limits.stack;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;
@@ -112,7 +116,11 @@ static int64_t exec_packed(struct thread *t, const char *path, char **argv, char
 	um_snprintf(arg1, sizeof(arg1), "%d,%ld", um.shm->cfg.shm_fd, fd);
 	argv[0] = (char *)"softfault-um";
 	argv[1] = arg1;
+	um_memory_leaves(t, true);
+	um_bind_to_parent(t, false);
 	int64_t r = host_call3(__NR_execve, HC_A("/proc/thread-self/exe"), HC_A(argv), HC_A(envp));
+	um_bind_to_parent(t, true);
+	um_memory_leaves(t, false);
 	host_call1(__NR_close, fd);
 	return r;
 }
@@ -123,11 +131,15 @@ static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vadd
 	char **argv, **envp;
 	if (!p.mem)
 		return -ENOMEM;
+	if (t->exec_mem)
+		*t->exec_mem = (struct um_exec_mem){ p.mem, ARG_ROOM };
 	int64_t err = pack_vector(t, &p, uargv, 2, &argv);
 	if (!err)
 		err = pack_vector(t, &p, uenvp, 0, &envp);
 	if (!err)
 		err = exec_packed(t, path, argv, envp);
+	if (t->exec_mem)
+		*t->exec_mem = (struct um_exec_mem){ NULL, 0 };
 	um.port->ops->free(um.port, p.mem, ARG_ROOM);
 	return err;
 }

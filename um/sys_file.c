@@ -111,35 +111,39 @@ static bool ends_with(const char *s, int64_t n, const char *tail, int64_t m)
 	return n >= m && !memcmp(s + n - m, tail, (size_t)m);
 }
 
-/* Is it a directory that lists our descriptors? */
-static bool lists_descriptors(uint64_t fd)
+enum listing { LISTS_NOTHING, LISTS_DESCRIPTORS, LISTS_THREADS };
+
+/* Is it a directory that lists what is ours? */
+static enum listing lists_ours(uint64_t fd)
 {
 	char link[40], path[128], self[32];
-	int len = um_snprintf(self, sizeof(self), "/proc/%u/", um.pid);
+	int len = um_snprintf(self, sizeof(self), "/proc/%u/", my_pid());
 	um_snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", (int)fd);
 	int64_t n = host_call3(__NR_readlink, HC_A(link), HC_A(path), sizeof(path));
 	if (n < len || memcmp(path, self, (size_t)len))
-		return false;
-	return ends_with(path, n, "/fd", 3) || ends_with(path, n, "/fdinfo", 7);
+		return LISTS_NOTHING;
+	if (ends_with(path, n, "/fd", 3) || ends_with(path, n, "/fdinfo", 7))
+		return LISTS_DESCRIPTORS;
+	return um.helper_tid && n == len + 4 && ends_with(path, n, "/task", 5) ? LISTS_THREADS : LISTS_NOTHING;
 }
 
-static bool names_ours(const char *s)
+static bool names_ours(const char *s, enum listing what)
 {
 	int64_t v = 0;
 	for (; *s >= '0' && *s <= '9' && v < INT32_MAX; s++)
 		v = v * 10 + (*s - '0');
-	return !*s && v >= um.shm->cfg.fd_base;
+	return !*s && (what == LISTS_THREADS ? v == um.helper_tid : v >= um.shm->cfg.fd_base);
 }
 
 /* Entries of ours taken out; the new length. */
-static int64_t drop_ours(char *buf, int64_t n)
+static int64_t drop_ours(char *buf, int64_t n, enum listing what)
 {
 	int64_t from = 0, to = 0;
 	while (from < n) {
 		struct dirent64 *d = (struct dirent64 *)(buf + from);
 		uint16_t len = d->reclen;
 		from += len;
-		if (names_ours(d->name))
+		if (names_ours(d->name, what))
 			continue;
 		memmove(buf + to, d, len);
 		to += len;
@@ -147,7 +151,7 @@ static int64_t drop_ours(char *buf, int64_t n)
 	return to;
 }
 
-static int64_t list_descriptors(struct call *c, uint64_t count)
+static int64_t list_without_ours(struct call *c, uint64_t count, enum listing what)
 {
 	struct thread *t = c->t;
 	count = MIN(count, 32768);
@@ -160,7 +164,7 @@ static int64_t list_descriptors(struct call *c, uint64_t count)
 		int64_t n = host_call3(__NR_getdents64, t->arg[0], HC_A(buf), count);
 		if (n <= 0)
 			return n;
-		n = drop_ours(buf, n);
+		n = drop_ours(buf, n, what);
 		if (n)
 			return copy_out(t, t->arg[1], buf, (uint64_t)n) ? n : -EFAULT;
 	}
@@ -172,8 +176,9 @@ int64_t sys_getdents64(struct thread *t)
 	uint64_t count = MIN((uint32_t)t->arg[2], DIRENTS_MOST);
 	call_begin(&c, t);
 	c.a[0] = fd_arg(t->arg[0]);
-	if (count && lists_descriptors(c.a[0]))
-		return call_end(&c, list_descriptors(&c, count));
+	enum listing what = count ? lists_ours(c.a[0]) : LISTS_NOTHING;
+	if (what)
+		return call_end(&c, list_without_ours(&c, count, what));
 	c.a[1] = call_map(&c, t->arg[1], count, DIR_OUT);
 	c.a[2] = count;
 	return call_end(&c, call_host(&c, t->nr));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sys_misc.c - calls whose answer is partly ours, and System V messages and semaphores */
 #include "um/syscall.h"
+#include "um/tree.h"
 
 /* ---------------------------------------------------------------- getrusage */
 
@@ -49,13 +50,21 @@ int64_t sys_personality(struct thread *t)
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
 #define CLONE_THREAD 0x10000u
+#define CLONE_NEWPID 0x20000000u
 
 /* Threads of one process share what we hold for them. */
 int64_t sys_unshare(struct thread *t)
 {
 	if (t->arg[0] & (CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD))
 		return -EINVAL;
-	return host_call1(__NR_unshare, t->arg[0]);
+	if (t->arg[0] & CLONE_NEWPID)
+		um.foreign_pids = true;
+	return um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+}
+
+int64_t sys_setns(struct thread *t)
+{
+	return um_tree_alone(t, __NR_setns, fd_arg(t->arg[0]), t->arg[1]);
 }
 
 /* ---------------------------------------------------------------- System V */

@@ -32,12 +32,34 @@ static int64_t map_file(struct thread *t, vaddr_t addr, uint64_t len, unsigned p
 	return r;
 }
 
+/* Shared with whoever will be forked, so it is a file without a name.  MAP_FIXED is judged with the rest by do_mmap. */
+static int64_t map_shared_anon(struct thread *t, unsigned prot, unsigned flags)
+{
+	uint64_t len = PAGE_ALIGN(t->arg[1]);
+	int err = 0;
+	if (!len || len > TASK_SIZE)
+		return t->arg[1] ? -ENOMEM : -EINVAL;
+	int64_t fd = host_call2(__NR_memfd_create, HC_A("softfault-shared"), 1 /* MFD_CLOEXEC */);
+	if (fd < 0)
+		return fd;
+	struct sf_file *f = host_call2(__NR_ftruncate, fd, len) ? NULL : um_file_from_fd((int)fd, &err);
+	host_call1(__NR_close, fd);
+	if (!f)
+		return err ? err : -ENOMEM;
+	um_file_rename(f, "/dev/zero (deleted)");
+	int64_t r = do_mmap(um.mm, t->arg[0], t->arg[1], prot, flags & ~(unsigned)MAP_ANONYMOUS, f, PT_R | PT_W, 0);
+	file_put(f);
+	return r;
+}
+
 int64_t sys_mmap(struct thread *t)
 {
 	unsigned prot = (unsigned)t->arg[2], flags = (unsigned)t->arg[3];
 	uint64_t off = t->arg[5];
 	if (off & ~PAGE_MASK)
 		return -EINVAL;
+	if (flags & MAP_ANONYMOUS && (flags & MAP_TYPE) == MAP_SHARED && !(flags & (MAP_HUGETLB | MAP_GROWSDOWN)))
+		return map_shared_anon(t, prot, flags);
 	if (flags & MAP_ANONYMOUS)
 		return do_mmap(um.mm, t->arg[0], t->arg[1], prot, flags, NULL, 0, off);
 	return map_file(t, t->arg[0], t->arg[1], prot, flags, off);
@@ -162,8 +184,8 @@ int64_t sys_process_madvise(struct thread *t)
 		return call_end(&c, -EINVAL);
 	if (!rw_import(&rw, t->arg[1], t->arg[2]))
 		return call_end(&c, t->arg[2] > IOV_MOST ? -EINVAL : -EFAULT);
-	int64_t pid = fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_GROUP ? um.pid : pidfd_pid((int32_t)fd_arg(t->arg[0]));
-	if (pid != um.pid)
+	int64_t pid = fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_GROUP ? my_pid() : pidfd_pid((int32_t)fd_arg(t->arg[0]));
+	if (pid != my_pid())
 		return call_end(&c, pid < 0 ? pid : -EPERM);
 	if (!advice_for_process((int)t->arg[3]))
 		return call_end(&c, -EINVAL);

@@ -115,7 +115,7 @@ int64_t sys_move_pages(struct thread *t)
 	int64_t pid = (int32_t)t->arg[0];
 	if (t->arg[5] & ~6ull)
 		return -EINVAL;
-	if (pid && pid != um.pid)
+	if (pid && pid != my_pid())
 		return -EPERM;
 	for (uint64_t i = 0; i < t->arg[1]; i++) {
 		uint64_t page;

@@ -40,7 +40,7 @@ static int64_t set_name(struct thread *t)
 	if (n < 0)
 		return n;
 	name[n] = 0;
-	if (t->task.tid == um.pid)
+	if (t->task.tid == my_pid())
 		memcpy(um.comm, name, COMM_LEN);
 	return host_call2(__NR_prctl, PR_SET_NAME, HC_A(name));
 }
@@ -73,7 +73,12 @@ static int32_t own_pdeathsig(void)
 {
 	int32_t v = 0;
 	host_call5(__NR_prctl, PR_GET_PDEATHSIG, HC_A(&v), 0, 0, 0);
-	return v == SIGKILL && READ_ONCE(pdeath_asked) != um.pid ? v : 0;
+	return v == SIGKILL && READ_ONCE(pdeath_asked) != my_pid() ? v : 0;
+}
+
+bool um_pdeathsig_is_theirs(void)
+{
+	return READ_ONCE(pdeath_asked) == my_pid();
 }
 
 static int64_t set_pdeathsig(struct thread *t)
@@ -82,7 +87,7 @@ static int64_t set_pdeathsig(struct thread *t)
 		return 0;
 	int64_t r = pass(t);
 	if (!r)
-		WRITE_ONCE(pdeath_asked, um.pid);
+		WRITE_ONCE(pdeath_asked, my_pid());
 	return r;
 }
 

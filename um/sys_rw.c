@@ -289,7 +289,7 @@ int64_t sys_vmsplice(struct thread *t)
 
 static bool pid_is_self(struct thread *t, int64_t pid)
 {
-	return pid == um.pid || (pid > 0 && !host_call3(__NR_tgkill, um.pid, pid, 0));
+	return pid == my_pid() || (pid > 0 && !host_call3(__NR_tgkill, my_pid(), pid, 0));
 }
 
 struct walk { struct abi_iovec *v; uint64_t n, i, off; };

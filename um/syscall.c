@@ -267,7 +267,7 @@ static const char *in_proc_self(const char *path)
 		return NULL;
 	if ((r = after(s, "self/")) || (r = after(s, "thread-self/")))
 		return r;
-	um_snprintf(pid, sizeof(pid), "%u/", um.pid);
+	um_snprintf(pid, sizeof(pid), "%u/", my_pid());
 	return after(s, pid);
 }
 

@@ -203,7 +203,7 @@ H(sys_mmap); H(sys_munmap); H(sys_mprotect); H(sys_mremap); H(sys_brk); H(sys_ma
 H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mprotect); H(sys_pkey_alloc); H(sys_pkey_free);
 H(sys_process_madvise); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
 /* sys_misc.c, sys_prctl.c */
-H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
+H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
 H(sys_mq_notify); H(sys_kcmp); H(sys_sched_setattr); H(sys_nosys);
 #undef H
 

@@ -387,7 +387,7 @@ const struct syscall_desc um_systab[] = {
 	SYS(clock_adjtime, INT, INOUT(TIMEX)),
 	SYS(syncfs, FD),
 	SYS_H(sendmmsg),
-	SYS(setns, FD, INT),
+	SYS_H(setns),
 	SYS(getcpu, OUT(4), OUT(4), INT),
 	SYS_H(process_vm_readv),
 	SYS_H(process_vm_writev),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* thread.c - birth, death and identity of threads; what fork and exec will need
+/* thread.c - birth, death and identity of threads; processes are fork.c's
  *
  * A program's thread is a host thread.  Birth: the parent prepares the child's kernel stack (struct thread, the frame that will be its first context) and
  * calls host clone; the child arms itself (signal stack, system-call dispatch: neither is inherited) and lets the host load the frame.
@@ -8,30 +8,14 @@
  * reused only when the host has zeroed thread.host_alive, which it does after it has left our text for good.
  *
  *   kernel stack, KSTACK_SIZE aligned:   struct thread | guard page | stack … first frame at its top */
-#include "um/um.h"
-#include "um/trap.h"
+#include "um/clone.h"
+#include "um/tree.h"
 
-#define CLONE_VM 0x100u
-#define CLONE_FS 0x200u
-#define CLONE_FILES 0x400u
-#define CLONE_SIGHAND 0x800u
-#define CLONE_VFORK 0x4000u
-#define CLONE_THREAD 0x10000u
-#define CLONE_SYSVSEM 0x40000u
-#define CLONE_SETTLS 0x80000u
-#define CLONE_PARENT_SETTID 0x100000u
-#define CLONE_CHILD_CLEARTID 0x200000u
-#define CLONE_DETACHED 0x400000u
-#define CLONE_UNTRACED 0x800000u
-#define CLONE_CHILD_SETTID 0x1000000u
-#define CLONE_IO 0x80000000u
-#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
-		     CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO)
+		     CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO | CLONE_PTRACE)
 
 #define PR_SET_SUD 59
 #define STACKS_PER_BLOCK 8u
-#define FRAME_ROOM 0x6000ul /* first frame and FP state at the stack's top */
 _Static_assert(sizeof(struct thread) <= PAGE_SIZE, "struct thread fits below the guard page");
 
 #define FUTEX_WAKE 1
@@ -40,25 +24,38 @@ _Static_assert(sizeof(struct thread) <= PAGE_SIZE, "struct thread fits below the
 #define FUTEX_WAITERS 0x80000000u
 #define ROBUST_LIMIT 2048
 
-struct clone_args { uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup; };
-
 /* ---------------------------------------------------------------- kernel stacks */
 
 static struct thread *thread_list; /* every struct thread ever made, linked by all_next */
 
-static void lock_threads(void)
+void um_lock_threads(void)
 {
 	while (__atomic_exchange_n(&um.thread_lock, 1, __ATOMIC_ACQUIRE))
 		__builtin_ia32_pause();
 }
 
-static void unlock_threads(void) { __atomic_store_n(&um.thread_lock, 0, __ATOMIC_RELEASE); }
+void um_unlock_threads(void) { __atomic_store_n(&um.thread_lock, 0, __ATOMIC_RELEASE); }
+
+/* locked: threads */
+static void forget_process(struct thread *t)
+{
+	struct um_proc *p = t->proc;
+	struct um_sighand *h = t->sighand;
+	if (p && !--p->refs && p != &um.first)
+		kfree(um.mc, p);
+	if (h && !--h->refs && h != &um.sighand)
+		kfree(um.mc, h);
+	t->proc = NULL;
+	t->sighand = NULL;
+}
 
 static struct thread *reuse_dead(void)
 {
 	for (struct thread *t = thread_list; t; t = t->all_next)
-		if (t->exiting && !__atomic_load_n(&t->host_alive, __ATOMIC_ACQUIRE))
+		if (!__atomic_load_n(&t->host_alive, __ATOMIC_ACQUIRE)) {
+			forget_process(t);
 			return t;
+		}
 	return NULL;
 }
 
@@ -81,9 +78,9 @@ static struct thread *more_stacks(void)
 	return t;
 }
 
-struct thread *um_thread_alloc(void)
+static struct thread *thread_alloc(struct um_proc *proc, struct um_sighand *sighand)
 {
-	lock_threads();
+	um_lock_threads();
 	struct thread *t = reuse_dead();
 	if (!t)
 		t = more_stacks();
@@ -91,17 +88,20 @@ struct thread *um_thread_alloc(void)
 		struct thread *next = t->all_next;
 		memset(t, 0, sizeof(*t));
 		t->all_next = next;
-		t->proc = &um;
+		t->proc = proc;
+		t->sighand = sighand;
+		proc->refs++;
+		sighand->refs++;
 		t->host_alive = 1;
 	}
-	unlock_threads();
+	um_unlock_threads();
 	return t;
 }
 
-static void thread_unused(struct thread *t)
+void um_child_unmake(struct thread *c)
 {
-	t->host_alive = 0;
-	t->exiting = 1;
+	c->exiting = 1;
+	__atomic_store_n(&c->host_alive, 0, __ATOMIC_RELEASE);
 }
 
 /* ---------------------------------------------------------------- arming */
@@ -159,19 +159,24 @@ void um_thread_born(void)
 {
 	struct thread *t = current();
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
+	if (t->kernel_fn)
+		t->kernel_fn(t);
 	if (um_arm_stack(t) || um_arm_dispatch())
 		um_oops("a new thread cannot be armed", NULL);
+	if (!(t->clone_flags & CLONE_THREAD))
+		um_process_born(t);
 	if (t->child_settid)
 		put_user(um.mm, &t->task, uint32_t, t->child_settid, t->task.tid);
 	t->uc->sigmask = t->sigmask & ~HOST_NEVER_BLOCKED;
 	um_enter_user((struct abi_rt_sigframe *)((char *)t->uc - offsetof(struct abi_rt_sigframe, uc)));
 }
 
-static struct thread *child_make(struct thread *t, const struct clone_args *a)
+struct thread *um_child_make(struct thread *t, const struct clone_args *a, struct um_proc *proc, struct um_sighand *sighand)
 {
-	struct thread *c = um_thread_alloc();
+	struct thread *c = thread_alloc(proc, sighand);
 	if (!c)
 		return NULL;
+	c->clone_flags = a->flags;
 	c->sigmask = t->sigmask;
 	c->clear_child_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0;
 	c->child_settid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0;
@@ -184,31 +189,40 @@ static struct thread *child_make(struct thread *t, const struct clone_args *a)
 	return c;
 }
 
-static int64_t clone_thread(struct thread *t, const struct clone_args *a)
+uint32_t um_kernel_thread(struct thread *t, void (*fn)(struct thread *))
+{
+	struct thread *c = thread_alloc(t->proc, t->sighand);
+	if (!c)
+		return 0;
+	c->kernel_fn = fn;
+	int64_t r = um_host_clone(THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID,
+				  (char *)c + KSTACK_SIZE - FRAME_ROOM, 0, &c->host_alive, 0);
+	if (r > 0)
+		return (uint32_t)r;
+	um_child_unmake(c);
+	return 0;
+}
+
+int64_t um_clone_thread(struct thread *t, const struct clone_args *a)
 {
 	vaddr_t ptid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
 	if (ptid && pin_user(um.mm, &t->task, ptid, 4, true) != 4)
 		ptid = 0; /* Linux too goes on when it cannot store the number */
-	struct thread *c = child_make(t, a);
+	struct thread *c = um_child_make(t, a, t->proc, t->sighand);
 	int64_t r = -ENOMEM;
 	if (c) {
 		uint64_t flags = (a->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | CLONE_DETACHED)) |
 				 CLONE_CHILD_CLEARTID | (ptid ? CLONE_PARENT_SETTID : 0);
+		__atomic_fetch_add(&t->proc->threads, 1, __ATOMIC_RELAXED);
 		r = um_host_clone(flags, (char *)c + KSTACK_SIZE - FRAME_ROOM, ptid, &c->host_alive, a->tls);
-		if (r < 0)
-			thread_unused(c);
+		if (r < 0) {
+			__atomic_fetch_sub(&t->proc->threads, 1, __ATOMIC_RELAXED);
+			um_child_unmake(c);
+		}
 	}
 	if (ptid)
 		unpin_user(um.mm, ptid, 4);
 	return r;
-}
-
-static int64_t refuse_process(const char *what)
-{
-	static uint32_t said;
-	if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED) || um.verbose)
-		um_log("%s: a second process is not supported yet; the call fails with ENOSYS", what);
-	return -ENOSYS;
 }
 
 static int64_t do_clone(struct thread *t, const struct clone_args *a)
@@ -218,17 +232,31 @@ static int64_t do_clone(struct thread *t, const struct clone_args *a)
 	if ((a->flags & CLONE_THREAD) && !(a->flags & CLONE_SIGHAND))
 		return -EINVAL;
 	if ((a->flags & THREAD_FLAGS) != THREAD_FLAGS)
-		return refuse_process("clone");
+		return um_clone_process(t, a);
 	if (a->flags & ~(uint64_t)KNOWN_FLAGS)
 		return -EINVAL;
-	return clone_thread(t, a);
+	return um_clone_thread(t, a);
 }
 
 int64_t sys_clone(struct thread *t)
 {
-	struct clone_args a = { .flags = t->arg[0] & ~0xffull, .exit_signal = t->arg[0] & 0xff, .stack = t->arg[1],
-				.parent_tid = t->arg[2], .child_tid = t->arg[3], .tls = t->arg[4] };
+	struct clone_args a = { .flags = (uint32_t)t->arg[0] & ~(uint64_t)CSIGNAL, .exit_signal = t->arg[0] & CSIGNAL, .stack = t->arg[1],
+				.parent_tid = t->arg[2], .pidfd = t->arg[2], .child_tid = t->arg[3], .tls = t->arg[4] };
+	if ((a.flags & CLONE_PIDFD) && (a.flags & (CLONE_PARENT_SETTID | CLONE_DETACHED | CLONE_THREAD)))
+		return -EINVAL;
 	return do_clone(t, &a);
+}
+
+/* Bytes behind the structure that we know must be zero. */
+static int64_t clone3_tail(struct thread *t, vaddr_t from, vaddr_t to)
+{
+	for (char c; from < to; from++) {
+		if (get_user(um.mm, &t->task, char, from, &c))
+			return -EFAULT;
+		if (c)
+			return -E2BIG;
+	}
+	return 0;
 }
 
 int64_t sys_clone3(struct thread *t)
@@ -238,17 +266,19 @@ int64_t sys_clone3(struct thread *t)
 	memset(&a, 0, sizeof(a));
 	if (size < 64 || size > PAGE_SIZE)
 		return size > PAGE_SIZE ? -E2BIG : -EINVAL;
+	int64_t err = clone3_tail(t, t->arg[0] + sizeof(a), t->arg[0] + size);
+	if (err)
+		return err;
 	if (copy_from_user(um.mm, &t->task, &a, t->arg[0], MIN(size, sizeof(a))))
 		return -EFAULT;
-	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal & ~0xffull || a.set_tid_size)
+	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal > NSIG || a.flags & (CLONE_DETACHED | CSIGNAL))
 		return -EINVAL;
-	if ((a.flags & (CLONE_THREAD)) && a.exit_signal)
+	if (a.set_tid_size || a.set_tid)
+		return a.set_tid && a.set_tid_size && a.set_tid_size <= 32 ? -EPERM : -EINVAL; /* as for whom may not choose numbers */
+	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;
 	return do_clone(t, &a);
 }
-
-int64_t sys_fork(struct thread *t) { return refuse_process("fork"); }
-int64_t sys_vfork(struct thread *t) { return refuse_process("vfork"); }
 
 /* ---------------------------------------------------------------- death */
 
@@ -276,7 +306,7 @@ static void futex_death(struct thread *t, vaddr_t word, bool pi)
 static void robust_exit(struct thread *t)
 {
 	uint64_t entry, next, pending, offset;
-	host_call2(__NR_set_robust_list, 0, 24);
+	um_tree_keep_watch(t);
 	if (!t->robust_list || get_user(um.mm, &t->task, uint64_t, t->robust_list, &entry) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 8, &offset) ||
 	    get_user(um.mm, &t->task, uint64_t, t->robust_list + 16, &pending))
@@ -314,6 +344,10 @@ int64_t sys_exit(struct thread *t)
 	um_thread_gone(t);
 	host_call4(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&all), 0, 8);
 	um_hand_over_signals(t);
+	if (t->task.tid == t->proc->pid)
+		t->proc->leader_status = (int32_t)t->arg[0];
+	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.helper_tid && t->proc == &um.first)
+		um_exit_group(t->proc->leader_status); /* our own thread would stay */
 	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
 	for (;;)
 		host_call1(__NR_exit, (int)t->arg[0]);
@@ -323,6 +357,8 @@ int64_t sys_exit(struct thread *t)
 int64_t sys_exit_group(struct thread *t)
 {
 	robust_exit(t);
+	if (t->proc != &um.first) /* the memory lives on, so the end is seen in it */
+		clear_tid(t);
 	um_exit_group((int)t->arg[0]);
 }
 
@@ -337,22 +373,47 @@ void um_thread_gone(struct thread *t)
 /* Faults of the whole process, living threads and dead. */
 void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj)
 {
-	lock_threads();
+	um_lock_threads();
 	*ret_min = um.dead_min_flt;
 	*ret_maj = um.dead_maj_flt;
 	for (struct thread *t = thread_list; t; t = t->all_next) {
 		*ret_min += t->task.min_flt;
 		*ret_maj += t->task.maj_flt;
 	}
-	unlock_threads();
+	um_unlock_threads();
 }
 
 void um_thread_first(struct thread *t)
 {
-	t->proc = &um;
+	t->proc = &um.first;
+	t->sighand = &um.sighand;
+	um.first.refs = um.sighand.refs = um.first.threads = 1;
 	t->host_alive = 1;
 	t->all_next = thread_list;
 	thread_list = t;
+}
+
+/* The others exist in the parent only; their stacks are free here.  When t was a second process on the parent's memory it
+ * owns its own now. */
+void um_threads_forked(struct thread *t)
+{
+	struct um_proc *p = t->proc;
+	struct um_sighand *h = t->sighand;
+	for (struct thread *i = thread_list; i; i = i->all_next)
+		if (i != t) {
+			i->exiting = 1;
+			i->host_alive = 0;
+			i->proc = NULL;
+			i->sighand = NULL;
+		}
+	um.first = *p;
+	um.sighand = *h;
+	t->proc = &um.first;
+	t->sighand = &um.sighand;
+	um.first.refs = um.sighand.refs = um.first.threads = 1;
+	um.sighand.lock = 0;
+	um.helper_tid = 0;
+	um.dead_min_flt = um.dead_maj_flt = 0;
 }
 
 /* ---------------------------------------------------------------- identity */
@@ -377,11 +438,11 @@ int64_t sys_get_robust_list(struct thread *t)
 {
 	int32_t tid = (int32_t)t->arg[0];
 	struct thread *who = tid ? NULL : t;
-	lock_threads();
+	um_lock_threads();
 	for (struct thread *i = thread_list; !who && i; i = i->all_next)
 		if (!i->exiting && (int32_t)i->task.tid == tid)
 			who = i;
-	unlock_threads();
+	um_unlock_threads();
 	if (!who)
 		return -ESRCH;
 	if (put_user(um.mm, &t->task, uint64_t, t->arg[2], 24) || put_user(um.mm, &t->task, uint64_t, t->arg[1], who->robust_list))

@@ -87,7 +87,7 @@ void um_oops(const char *why, const struct abi_ucontext *uc)
 	if (__atomic_exchange_n(&once, 1, __ATOMIC_ACQ_REL))
 		host_call1(__NR_exit_group, 125);
 	um.shm->oops = 1;
-	um_log("oops: %s (pid %u, thread %u, call %ld)", why, um.pid, current()->task.tid, current()->nr);
+	um_log("oops: %s (pid %u, thread %u, call %ld)", why, my_pid(), current()->task.tid, current()->nr);
 	if (uc) {
 		const struct abi_sigcontext *r = &uc->mc;
 		um_log("  rip %016lx rsp %016lx rbp %016lx eflags %lx", r->rip, r->rsp, r->rbp, r->eflags);
@@ -153,7 +153,7 @@ static bool wants_restart(struct thread *t, int64_t ret)
 		return !(t->restore_sigmask && signal_due(t));
 	if (!t->has_taken || ret != -EINTR || !t->desc || t->desc->restart != RS_SYS)
 		return false;
-	return um.action[t->taken.signo].flags & SA_RESTART;
+	return t->sighand->action[t->taken.signo].flags & SA_RESTART;
 }
 
 static void trap_syscall(struct thread *t, struct abi_ucontext *uc)

@@ -36,9 +36,9 @@ bool um_deliver_pending(struct thread *t);
 /* Synchronous signal with the host's own siginfo (not a page fault). */
 void um_force_info(struct thread *t, const struct abi_siginfo *info, unsigned trapno, unsigned err, vaddr_t cr2);
 void um_signals_init(struct thread *t);
+void um_signals_inherit(struct thread *t, const struct um_exec_state *state);
 
 /* thread.c */
-struct thread *um_thread_alloc(void);
 struct abi_stack um_kernel_stack(struct thread *t);
 int um_arm_stack(struct thread *t); /* the calling host thread enters the kernel on t's stack */
 int um_arm_dispatch(void);          /* its system calls are trapped from now on */

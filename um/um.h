@@ -31,9 +31,26 @@ struct um_regs; /* = struct abi_gregs in the host's frame, see abi.h */
 
 struct um_sigaction { vaddr_t handler; uint64_t flags; vaddr_t restorer; uint64_t mask; }; /* = the kernel's struct sigaction */
 
+/* A process as the host knows it.  Nearly always there is one on this address space; a vfork child is a second one for a while. */
+struct um_proc {
+	uint32_t pid, ppid;
+	uint32_t refs;            /* struct threads that name it */
+	uint32_t threads;         /* of the program, living */
+	int32_t leader_status;    /* what the first thread gave to exit */
+};
+/* Signal actions, shared as CLONE_SIGHAND says. */
+struct um_sighand {
+	struct um_sigaction action[NSIG + 1];
+	uint32_t lock, refs;
+};
+
+/* Memory in use by a host execve under way, for whoever shares the address space to free. */
+struct um_exec_mem { void *mem; uint64_t bytes; };
+
 struct thread {
 	struct task task;         /* the core's share */
-	struct um_process *proc;
+	struct um_proc *proc;
+	struct um_sighand *sighand;
 	struct abi_ucontext *uc;  /* the program's context while in the kernel (host frame) */
 	uint64_t sigmask;         /* the program's blocked set, all 64 bits */
 	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
@@ -45,6 +62,10 @@ struct thread {
 	vaddr_t robust_list; uint64_t robust_len;
 	uint32_t host_alive;      /* host tid; zeroed by the host when the thread is gone (CLONE_CHILD_CLEARTID) */
 	uint32_t exiting;
+	uint64_t clone_flags;     /* of the clone that made it: what its first code must still do */
+	vaddr_t parent_settid;
+	void (*kernel_fn)(struct thread *t); /* a thread of ours: what it does, for ever */
+	struct um_exec_mem *exec_mem; /* a vfork child: where the parent looks for what execve left */
 	const struct syscall_desc *desc; /* current call */
 	long nr; uint64_t arg[6];
 	uint64_t entry_ns;
@@ -57,10 +78,13 @@ struct um_process {
 	struct mm *mm;
 	struct port *port;
 	struct um_shared *shm;
-	struct um_sigaction action[NSIG + 1]; uint32_t sig_lock;
-	uint32_t thread_lock; uint32_t nr_threads;
-	uint32_t pid, ppid;
+	struct um_proc first;     /* whose address space this is */
+	struct um_sighand sighand;
+	uint32_t thread_lock;
 	bool verbose;
+	bool again;               /* execve brought us here */
+	bool foreign_pids;        /* our children (or we) are numbered in a name space that the rest of the tree does not share */
+	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
@@ -70,13 +94,15 @@ struct um_process {
 	char comm[16];
 	uint64_t host_sigsys_text, host_sigsys_len; /* our exempt range */
 };
-extern struct um_process um;    /* the kernel's one process object (um/start.c); the core itself has no globals */
+extern struct um_process um;    /* the kernel's one address space (um/start.c); the core itself has no globals */
 
 static inline struct thread *current(void)
 {
 	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
 	return (struct thread *)(sp & ~(KSTACK_SIZE - 1));
 }
+
+static inline uint32_t my_pid(void) { return current()->proc->pid; }
 
 /* ---------------------------------------------------------------- system calls (um/syscall.c, um/systab.c) */
 
@@ -126,13 +152,21 @@ void um_use_sigmask(struct thread *t, uint64_t mask);
 void um_thread_gone(struct thread *t);
 void um_thread_first(struct thread *t);
 /* min_flt and maj_flt of the process, all threads, dead ones too. */
+void um_limits_forked(void); /* fd.c: nobody else holds its lock */
 void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
 /* A synchronous signal for the program, from its context t->uc: build a handler frame or die as Linux would. */
 void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
+/* A vfork child and its parent's death (um/fork.c). */
+void um_bind_to_parent(struct thread *t, bool on);
+bool um_pdeathsig_is_theirs(void); /* the calling process has asked for one itself (um/sys_prctl.c) */
+/* The process is about to give up its memory (or, leaves false, could not): its pages no longer count.  Nothing for one that shares memory. */
+void um_memory_leaves(struct thread *t, bool leaves);
 /* End the process as if by signo with its default action; does not return. */
 __attribute__((noreturn)) void um_die_by_signal(int signo);
 __attribute__((noreturn)) void um_exit_group(int status);
 /* Failure before the program runs: message for the command, exit. */
+/* What to raise when a limit of the user's is behind err; "" otherwise. */
+const char *um_memory_hint(int err);
 __attribute__((noreturn, format(printf, 2, 3))) void um_fail(int status, const char *fmt, ...);
 /* Lines for stderr / buffers; %s %d %u %ld %lu %lx %x %c %% and widths. (um/print.c) */
 __attribute__((format(printf, 3, 4))) int um_snprintf(char *buf, size_t n, const char *fmt, ...);
@@ -148,7 +182,13 @@ struct um_start { vaddr_t entry, sp; };
 /* Could path be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
 int um_exec_check(const char *path, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
-struct um_exec_state { uint64_t sigmask; uint64_t rlim_stack; char path[4096]; };
+struct um_exec_state {
+	uint64_t sigmask;
+	bool foreign_pids;
+	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
+	uint64_t rlim_stack;
+	char path[4096];
+};
 /* Load cfg.program into the (empty) mm with argv and envp (our memory, NULL-terminated): areas, stack, auxiliary vector; nothing of the file is
  * read beyond its headers.  Failures end in um_fail with the reason and 126 or 127. */
 void um_load_program(const char *path, char *const *argv, char *const *envp, struct um_start *ret);
@@ -157,6 +197,8 @@ void um_load_program(const char *path, char *const *argv, char *const *envp, str
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* The name that maps shows for it from now on, before it is mapped. */
+void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
 /* If path (already absolute or relative to dirfd as the program gave it) names one of our /proc views, a descriptor of a
  * memory file with its text (lowest free number, flags' O_CLOEXEC kept), else -ENOSYS. */

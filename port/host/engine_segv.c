@@ -333,6 +333,19 @@ static int segv_move(struct port *p, vaddr_t from, vaddr_t to, size_t n)
 	return r;
 }
 
+/* ---------------------------------------------------------------- fork */
+
+/* Permissions and contents are inherited; the way into our own memory leads into the parent's. */
+static int segv_fork_child(struct port *p, bool shares_files)
+{
+	struct host_port *hp = to_host(p);
+
+	if (!shares_files)
+		host_call1(__NR_close, hp->mem_fd);
+	hp->mem_fd = hp_keep_fd(hp, proc_mem_try_open());
+	return hp->mem_fd < 0 ? hp->mem_fd : 0;
+}
+
 /* ---------------------------------------------------------------- open and close */
 
 static int segv_open(struct host_port *hp, const char **ret_why)
@@ -368,5 +381,6 @@ const struct port_ops segv_port_ops = {
 	.drop = segv_drop,
 	.drop_hidden = segv_drop_hidden,
 	.move = segv_move,
+	.fork_child = segv_fork_child,
 	HP_COMMON_OPS,
 };

@@ -563,7 +563,7 @@ static int uffd_move(struct port *p, vaddr_t from, vaddr_t to, size_t n)
 	return r;
 }
 
-/* ---------------------------------------------------------------- open and close */
+/* ---------------------------------------------------------------- the arena's beginning and end */
 
 /* Twice the pages that can be in memory, so that runs are found; untouched slots cost nothing.  A host that counts every
  * mapping against its memory may refuse so much. */
@@ -638,6 +638,73 @@ static int tables_open(struct host_port *hp)
 	return r;
 }
 
+static int open_descriptors(struct host_port *hp)
+{
+	struct uffd_open u;
+	int r = uffd_try_open(&u);
+
+	if (r)
+		return r;
+	hp->uffd = hp_keep_fd(hp, u.fd);
+	hp->can_move = u.features & UFFD_FEATURE_MOVE;
+	if (hp->uffd < 0)
+		return hp->uffd;
+	hp->pidfd = hp_keep_fd(hp, hp_call(hp, __NR_pidfd_open, hp_call(hp, __NR_getpid, 0), 0));
+	return 0;
+}
+
+/* ---------------------------------------------------------------- fork
+ *
+ * Registration and write-protection are not inherited: until it has both again the child would read absent pages as zeros. */
+
+static int uffd_fork_child(struct port *p, bool shares_files)
+{
+	struct host_port *hp = to_host(p);
+	int r = 0;
+
+	if (!shares_files) {
+		host_call1(__NR_close, hp->uffd);
+		if (hp->pidfd >= 0)
+			host_call1(__NR_close, hp->pidfd);
+	}
+	r = open_descriptors(hp);
+	for (int i = 0; i < 2 && !r; i++)
+		r = register_range(hp, hp->arena[i].base, hp->arena[i].slots);
+	return r;
+}
+
+/* Protect all from pfn up to the next page that may be written; what is absent does not mind.  Returns where that page's run ends. */
+static uint64_t protect_stretch(struct host_port *hp, uint64_t pfn, uint64_t end, int *ret_err)
+{
+	uint64_t at = pfn, stop = end, next = end, first, len;
+	bool any = false;
+	uint8_t byte;
+
+	for (; (len = pm_run(&hp->pm, at, end, PM_VIS, &first, &byte)); at = first + len) {
+		if (byte & PT_W) {
+			stop = first;
+			next = first + len;
+			break;
+		}
+		any = true;
+	}
+	*ret_err = any ? write_protect(hp, PVA(pfn), stop - pfn, true) : 0;
+	return next;
+}
+
+static int uffd_fork_range(struct port *p, vaddr_t va, size_t n)
+{
+	struct host_port *hp = to_host(p);
+	uint64_t pfn = PFN(va), end = pfn + n;
+	int r = register_range(hp, va, n);
+
+	while (!r && pfn < end)
+		pfn = protect_stretch(hp, pfn, end, &r);
+	return r;
+}
+
+/* ---------------------------------------------------------------- open and close */
+
 static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 {
 	struct uffd_open u;
@@ -677,5 +744,7 @@ const struct port_ops uffd_port_ops = {
 	.drop = uffd_drop,
 	.drop_hidden = uffd_drop_hidden,
 	.move = uffd_move,
+	.fork_child = uffd_fork_child,
+	.fork_range = uffd_fork_range,
 	HP_COMMON_OPS,
 };

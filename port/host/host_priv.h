@@ -70,6 +70,7 @@ struct own {
 /* Fresh zeroed pages of ours, or NULL.  prot: PROT_*. */
 void *own_alloc(struct host_port *hp, size_t bytes, int prot);
 void own_free(struct host_port *hp, void *mem, size_t bytes);
+void own_hold(struct host_port *hp, bool on); /* nobody else may allocate or free */
 
 /* ---------------------------------------------------------------- clock.c */
 
@@ -138,6 +139,8 @@ int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
+void hp_fork_begin(struct port *p);
+void hp_fork_end(struct port *p);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
@@ -149,6 +152,8 @@ uint32_t hp_self(struct port *p);
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
 	.sync_shared = hp_sync_shared,         \
+	.fork_begin = hp_fork_begin,           \
+	.fork_end = hp_fork_end,               \
 	.alloc = hp_alloc, .free = hp_free,    \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self

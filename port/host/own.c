@@ -16,6 +16,14 @@ static void own_unlock(struct own *o)
 	__atomic_store_n(&o->lock, 0, __ATOMIC_RELEASE);
 }
 
+void own_hold(struct host_port *hp, bool on)
+{
+	if (on)
+		own_lock(&hp->own);
+	else
+		own_unlock(&hp->own);
+}
+
 /* locked: own */
 static vaddr_t take_address(struct own *o, size_t bytes)
 {

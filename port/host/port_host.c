@@ -142,6 +142,19 @@ int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)
 	return (int)hp_call(to_host(p), __NR_msync, va, PAGES(n), flags);
 }
 
+/* ---------------------------------------------------------------- fork */
+
+void hp_fork_begin(struct port *p)
+{
+	own_hold(to_host(p), true);
+}
+
+/* A clock that was being adjusted by another thread keeps the rate it has. */
+void hp_fork_end(struct port *p)
+{
+	own_hold(to_host(p), false);
+}
+
 /* ---------------------------------------------------------------- services */
 
 void *hp_alloc(struct port *p, size_t bytes)

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* tree.c - members of a tree: who holds what, asking, giving, and clearing up after the dead
+ *
+ * Frames:   granted (tree) >= sum of granted (members) >= sum of used + store memory
+ *           up:   tree first, then the member        down: the member first, then the tree
+ *
+ * So a kill between two steps leaves the tree's count too high.  tree_recount makes it right when somebody has died and the two sums stand still.
+ *
+ * Slots:    use counts are raised before a member's bit is set, and lowered after it is cleared; the bit in the map goes last. */
+#include "mm/internal.h"
+
+#define WORD_BITS 64u
+#define BORN_NS 20000000ull    /* a new member whose life nobody stands for yet is looked at more closely after so long */
+#define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
+#define ASK_NS 2000000ull
+#define COLD_NS 50000000ull
+#define FLOOR 16u              /* so few frames are not worth asking for */
+
+static uint64_t words(uint64_t slots) { return (slots + WORD_BITS - 1) / WORD_BITS; }
+static uint64_t map_bytes(uint64_t slots) { return PAGE_ALIGN(words(slots) * 8); }
+static uint64_t map_off(void) { return PAGE_ALIGN(sizeof(struct sf_tree)); }
+static uint64_t sums_off(uint64_t slots) { return map_off() + map_bytes(slots); }
+static uint64_t uses_off(uint64_t slots) { return sums_off(slots) + PAGE_ALIGN(slots * 4); }
+static uint64_t held_off(uint64_t slots) { return uses_off(slots) + PAGE_ALIGN(slots * 2); }
+
+size_t tree_bytes(uint64_t max_slots)
+{
+	uint64_t slots = max_slots ? max_slots + 1 : 0;
+
+	return held_off(slots) + TREE_MEMBERS * map_bytes(slots);
+}
+
+void tree_init(struct sf_tree *t, uint64_t bound, uint64_t max_slots)
+{
+	t->bound = bound;
+	t->nr_slots = max_slots ? max_slots + 1 : 0;
+	t->slots_high = t->slots_hint = 1;
+}
+
+uint64_t *tree_map(struct sf_tree *t) { return (uint64_t *)((char *)t + map_off()); }
+uint32_t *tree_sums(struct sf_tree *t) { return (uint32_t *)((char *)t + sums_off(t->nr_slots)); }
+uint16_t *tree_uses(struct sf_tree *t) { return (uint16_t *)((char *)t + uses_off(t->nr_slots)); }
+
+static uint64_t *held_by(struct sf_tree *t, const struct tree_member *m)
+{
+	return (uint64_t *)((char *)t + held_off(t->nr_slots) + (uint64_t)(m - t->member) * map_bytes(t->nr_slots));
+}
+
+static uint64_t now_ns(struct machine *mc) { return mc->port->ops->now(mc->port); }
+
+/* ---------------------------------------------------------------- frames */
+
+uint64_t tree_grant_some(struct machine *mc, struct tree_member *m, uint64_t n)
+{
+	struct sf_tree *t = mc->tree;
+	uint64_t old = READ_ONCE(t->granted), got;
+
+	do {
+		got = t->bound > old ? MIN(n, t->bound - old) : 0;
+	} while (got && !__atomic_compare_exchange_n(&t->granted, &old, old + got, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	__atomic_fetch_add(&m->granted, got, __ATOMIC_RELEASE);
+	return got;
+}
+
+bool tree_grant(struct machine *mc, struct tree_member *m, uint64_t n)
+{
+	uint64_t got = tree_grant_some(mc, m, n);
+
+	if (got == n)
+		return true;
+	tree_give(mc, m, got);
+	return false;
+}
+
+void tree_give(struct machine *mc, struct tree_member *m, uint64_t n)
+{
+	struct sf_tree *t = mc->tree;
+
+	if (!n)
+		return;
+	__atomic_fetch_sub(&m->granted, n, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&t->granted, n, __ATOMIC_ACQ_REL);
+	__atomic_fetch_add(&t->given, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->freed, 1, __ATOMIC_RELEASE);
+	if (READ_ONCE(t->waiting))
+		mc->tree_ops->wake(&t->freed, INT32_MAX);
+}
+
+/* ---------------------------------------------------------------- slots */
+
+void tree_hold(struct machine *mc, struct tree_member *m, uint64_t slot, unsigned n)
+{
+	uint64_t *held = held_by(mc->tree, m);
+
+	if (slot < m->slots_lo || !m->slots_hi)
+		WRITE_ONCE(m->slots_lo, slot);
+	if (slot + n > m->slots_hi)
+		WRITE_ONCE(m->slots_hi, slot + n);
+	for (uint64_t s = slot; s < slot + n; s++)
+		__atomic_fetch_or(&held[s / WORD_BITS], 1ull << s % WORD_BITS, __ATOMIC_RELEASE);
+	WRITE_ONCE(m->swapped, m->swapped + n);
+}
+
+void tree_unhold(struct machine *mc, struct tree_member *m, uint64_t slot)
+{
+	uint64_t *held = held_by(mc->tree, m);
+
+	__atomic_fetch_and(&held[slot / WORD_BITS], ~(1ull << slot % WORD_BITS), __ATOMIC_ACQ_REL);
+	WRITE_ONCE(m->swapped, m->swapped - 1);
+}
+
+static void reap_slots(struct machine *mc, struct tree_member *m)
+{
+	struct sf_tree *t = mc->tree;
+	uint64_t *held = held_by(t, m), bits;
+
+	for (uint64_t w = m->slots_lo / WORD_BITS; w < words(m->slots_hi); w++)
+		while ((bits = READ_ONCE(held[w]))) {
+			uint64_t slot = w * WORD_BITS + (unsigned)__builtin_ctzll(bits);
+
+			__atomic_fetch_and(&held[w], ~(bits & -bits), __ATOMIC_ACQ_REL);
+			swap_put_dead(mc, slot);
+		}
+	m->slots_lo = m->slots_hi = 0;
+}
+
+/* ---------------------------------------------------------------- the dead */
+
+static void tree_recount(struct sf_tree *t)
+{
+	for (unsigned tries = 0; tries < 3; tries++) {
+		uint64_t was = __atomic_load_n(&t->granted, __ATOMIC_ACQUIRE), sum = 0;
+
+		for (unsigned i = 0; i < READ_ONCE(t->top); i++)
+			sum += READ_ONCE(t->member[i].granted);
+		if (sum == was)
+			return;
+		if (tries == 2 && __atomic_load_n(&t->granted, __ATOMIC_ACQUIRE) == was)
+			__atomic_compare_exchange_n(&t->granted, &was, sum, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
+}
+
+/* The mark is made by one thread's end; others of the process may still be running, and writing to its slots, for a moment. */
+static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
+{
+	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE), life = READ_ONCE(m->life);
+
+	if (state == TREE_REAPED) {
+		uint32_t who = READ_ONCE(m->reaper);
+
+		return who && !mc->tree_ops->alive(who);
+	}
+	if (state == TREE_FREE)
+		return false;
+	if (!READ_ONCE(m->pid)) /* it has no number that we could ask for */
+		return life & TREE_DEAD;
+	bool watched = life && life != READ_ONCE(m->pid); /* by its helper; a program's thread may give its robust list to something else */
+
+	if (!(life & TREE_DEAD) && (watched || now - m->born <= BORN_NS))
+		return false;
+	return !mc->tree_ops->alive(READ_ONCE(m->pid));
+}
+
+/* One at a time; whoever died over it has a successor, who goes on where it stopped.  Between the look at an entry and the claim it may have been
+ * cleared and given to a new process, so the look is repeated. */
+static bool begin_reaping(struct machine *mc, struct tree_member *m, bool ours)
+{
+	uint32_t self = mc->tree_ops->self(), who = READ_ONCE(m->reaper);
+	bool takeover = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) == TREE_REAPED;
+
+	if (takeover != (who != 0) || (takeover && mc->tree_ops->alive(who)))
+		return false;
+	if (!__atomic_compare_exchange_n(&m->reaper, &who, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	if (takeover)
+		return true;
+	if (ours || is_dead(mc, m, now_ns(mc))) {
+		__atomic_store_n(&m->state, TREE_REAPED, __ATOMIC_RELEASE);
+		return true;
+	}
+	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
+static void reap(struct machine *mc, struct tree_member *m, bool ours)
+{
+	if (!begin_reaping(mc, m, ours))
+		return;
+	__atomic_fetch_sub(&mc->stats->resident, m->used, __ATOMIC_RELAXED);
+	if (mc->tree->nr_slots)
+		reap_slots(mc, m);
+	tree_give(mc, m, m->granted);
+	__atomic_fetch_sub(&mc->tree->live, 1, __ATOMIC_RELAXED);
+	m->used = m->swapped = m->asked = m->barren = 0;
+	m->life = 0;
+	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->state, TREE_FREE, __ATOMIC_RELEASE);
+}
+
+void tree_reap(struct machine *mc, struct tree_member *m)
+{
+	reap(mc, m, true);
+}
+
+unsigned tree_reap_dead(struct machine *mc)
+{
+	struct sf_tree *t = mc->tree;
+	uint64_t now = now_ns(mc);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++)
+		if (is_dead(mc, &t->member[i], now)) {
+			reap(mc, &t->member[i], false);
+			n++;
+		}
+	if (n)
+		tree_recount(t);
+	return n;
+}
+
+/* What an image of this process held that has been replaced. */
+static void reap_former_self(struct machine *mc, uint32_t pid)
+{
+	struct sf_tree *t = mc->tree;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
+		struct tree_member *m = &t->member[i];
+
+		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && (pid || READ_ONCE(m->life) & TREE_DEAD))
+			tree_reap(mc, m);
+	}
+}
+
+struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state)
+{
+	struct sf_tree *t = mc->tree;
+
+	if (state == TREE_LIVE)
+		reap_former_self(mc, pid);
+	tree_reap_dead(mc);
+	for (unsigned i = 0; i < TREE_MEMBERS; i++) {
+		struct tree_member *m = &t->member[i];
+		uint32_t free_ = TREE_FREE;
+
+		/* taken as reaped, so that nobody looks at it before it is whole */
+		if (READ_ONCE(m->state) != TREE_FREE ||
+		    !__atomic_compare_exchange_n(&m->state, &free_, TREE_REAPED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		m->pid = pid;
+		m->born = now_ns(mc);
+		__atomic_fetch_add(&t->live, 1, __ATOMIC_RELAXED);
+		while (READ_ONCE(t->top) <= i) {
+			uint32_t top = READ_ONCE(t->top);
+
+			if (top <= i)
+				__atomic_compare_exchange_n(&t->top, &top, i + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		}
+		__atomic_store_n(&m->state, state, __ATOMIC_RELEASE);
+		return m;
+	}
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- asking and giving */
+
+/* The member with the most frames that has not just said that it has none to give; cold ones first. */
+static struct tree_member *richest(struct machine *mc, uint64_t now, bool cold_only)
+{
+	struct sf_tree *t = mc->tree;
+	struct tree_member *best = NULL, *cold = NULL;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
+		struct tree_member *m = &t->member[i];
+
+		if (m == mc->me || READ_ONCE(m->state) != TREE_LIVE || now - READ_ONCE(m->barren) < BARREN_NS)
+			continue;
+		uint64_t has = READ_ONCE(m->granted);
+
+		if (has > FLOOR && (!best || has > READ_ONCE(best->granted)))
+			best = m;
+		if (has > FLOOR && now - READ_ONCE(m->active) > COLD_NS && (!cold || has > READ_ONCE(cold->granted)))
+			cold = m;
+	}
+	return cold || cold_only ? cold : best;
+}
+
+bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
+{
+	struct sf_tree *t = mc->tree;
+	uint32_t seen = __atomic_load_n(&t->freed, __ATOMIC_ACQUIRE);
+
+	if (tree_reap_dead(mc) || READ_ONCE(t->granted) < t->bound)
+		return true;
+	struct tree_member *m = richest(mc, now_ns(mc), cold_only);
+
+	if (!m)
+		return false;
+	if (__atomic_fetch_add(&m->asked, n, __ATOMIC_ACQ_REL) < n * 4) {
+		__atomic_fetch_add(&m->wake, 1, __ATOMIC_RELEASE);
+		mc->tree_ops->wake(&m->wake, 1);
+	}
+	__atomic_fetch_add(&t->waiting, 1, __ATOMIC_ACQ_REL);
+	mc->tree_ops->wait(&t->freed, seen, ASK_NS);
+	__atomic_fetch_sub(&t->waiting, 1, __ATOMIC_ACQ_REL);
+	if (__atomic_load_n(&t->freed, __ATOMIC_ACQUIRE) != seen)
+		return true;
+	WRITE_ONCE(m->barren, now_ns(mc)); /* no answer: stopped, or starved of processor time */
+	return false;
+}
+
+/* At most a quarter of what we have at a time: others may be richer by now. */
+void tree_answer(struct mm *mm)
+{
+	struct machine *mc = mm->mc;
+	struct tree_member *me = mc->me;
+	uint64_t n = __atomic_exchange_n(&me->asked, 0, __ATOMIC_ACQ_REL);
+
+	if (!n)
+		return;
+	mm_lock(mm);
+	n = MIN(n, MAX(mc->used / 4, 1));
+	uint64_t given = frames_trim(mc, 0);
+
+	while (given < n) {
+		bool freed = reclaim_own(mm) || stores_sink(mc, SF_IOBUF_PAGES);
+		uint64_t more = frames_trim(mc, 0);
+
+		given += more;
+		if (!freed)
+			break;
+	}
+	if (!given)
+		WRITE_ONCE(me->barren, now_ns(mc));
+	mm_unlock(mm);
+	if (!given) { /* those who wait had better ask somebody else */
+		__atomic_fetch_add(&mc->tree->freed, 1, __ATOMIC_RELEASE);
+		mc->tree_ops->wake(&mc->tree->freed, INT32_MAX);
+	}
+}

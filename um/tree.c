@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* tree.c - this process among the others: the shared tree, the helper, and who dies when memory is out
+ *
+ * The first image makes the tree's memory file; forked processes inherit the mapping, and later images map it again.
+ *
+ * The helper is a thread of ours beside the program's.  It sleeps until somebody asks this process for frames, which may otherwise be asleep for ever, and
+ * it stands for the process's life: its robust list (the host's, not the program's) names the entry's life word, so the host marks the word when
+ * the process dies, however it dies, and when it executes another program.  The helper must not keep the process alive: the last thread of the program
+ * ends the process. */
+#include "um/clone.h"
+#include "um/tree.h"
+
+#include <linux/futex.h>
+
+#define TREE_AT (OWN_HI - TREE_ROOM)
+#define OOM_WAIT_NS 2000000ull
+
+struct robust { uint64_t list, offset, pending, node; };
+
+/* ---------------------------------------------------------------- what the core asks of us */
+
+/* Zombies are dead. */
+static bool process_alive(uint32_t pid)
+{
+	struct { int32_t fd; int16_t events, revents; } p = { .events = 1 /* POLLIN */ };
+	int64_t fd = host_call2(__NR_pidfd_open, pid, 0);
+	const uint64_t now[2] = { 0, 0 };
+	if (fd < 0)
+		return fd != -ESRCH && fd != -EINVAL;
+	p.fd = (int32_t)fd;
+	int64_t r = host_call5(__NR_ppoll, HC_A(&p), 1, HC_A(now), 0, 8);
+	host_call1(__NR_close, fd);
+	return r <= 0;
+}
+
+static void shared_wait(uint32_t *word, uint32_t val, uint64_t ns)
+{
+	const uint64_t ts[2] = { ns / 1000000000ull, ns % 1000000000ull };
+	host_call6(__NR_futex, HC_A(word), FUTEX_WAIT, val, ns == UINT64_MAX ? 0 : HC_A(ts), 0, 0);
+}
+
+static void shared_wake(uint32_t *word, int count)
+{
+	host_call6(__NR_futex, HC_A(word), FUTEX_WAKE, (uint32_t)count, 0, 0, 0);
+}
+
+static uint32_t own_pid(void) { return my_pid(); }
+
+static const struct tree_ops ops = { .self = own_pid, .alive = process_alive, .wait = shared_wait, .wake = shared_wake };
+
+/* ---------------------------------------------------------------- making */
+
+static int64_t tree_file(uint64_t bytes)
+{
+	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-tree"), 0), fd = low;
+	if (low < 0)
+		return low;
+	fd = host_call3(__NR_fcntl, low, 0 /* F_DUPFD */, um.shm->cfg.fd_base);
+	host_call1(__NR_close, low);
+	int64_t err = fd < 0 ? fd : host_call2(__NR_ftruncate, fd, bytes);
+	return err ? err : fd;
+}
+
+uint32_t um_tree_pid(void) { return um.foreign_pids ? 0 : my_pid(); }
+
+void um_tree_config(struct machine_config *mcfg)
+{
+	struct um_config *cfg = &um.shm->cfg;
+	if (!cfg->bound_pages && !cfg->swap_slots)
+		return;
+	uint64_t bytes = tree_bytes(cfg->swap_slots);
+	if (bytes > TREE_ROOM)
+		um_fail(125, "a swap of %lu pages is too large", cfg->swap_slots);
+	if (!um.again)
+		cfg->tree_fd = (int32_t)tree_file(bytes);
+	if (cfg->tree_fd < 0)
+		um_fail(125, "cannot make the memory that processes share: error %d", -cfg->tree_fd);
+	int64_t r = host_call6(__NR_mmap, TREE_AT, bytes, 3, 0x104011 /* SHARED|FIXED|NORESERVE|FIXED_NOREPLACE */, cfg->tree_fd, 0);
+	if (r != (int64_t)TREE_AT)
+		um_fail(125, "cannot map the memory that processes share: error %ld%s", -r, um_memory_hint((int)r));
+	mcfg->tree = (struct sf_tree *)TREE_AT;
+	mcfg->tree_ops = &ops;
+	mcfg->pid = um_tree_pid();
+	if (um.again)
+		return;
+	tree_init(mcfg->tree, cfg->bound_pages, cfg->swap_slots);
+	mcfg->tree->root = my_pid();
+}
+
+/* ---------------------------------------------------------------- the helper */
+
+/* The calling thread is the one whose end marks the process's entry. */
+static void stand_for_life(struct thread *t, struct tree_member *me)
+{
+	static struct robust lists[2]; /* one is in use while the other is set up */
+	static unsigned next;
+	struct robust *r = &lists[next++ % 2];
+	r->list = HC_A(&r->node);
+	r->node = HC_A(&r->list);
+	r->offset = HC_A(&me->life) - HC_A(&r->node);
+	r->pending = 0;
+	host_call2(__NR_set_robust_list, HC_A(r), 24);
+	__atomic_store_n(&me->life, t->task.tid, __ATOMIC_RELEASE);
+}
+
+/* The program has no use for the host's list any more; without a helper yet, this thread stands for the process again. */
+void um_tree_keep_watch(struct thread *t)
+{
+	struct tree_member *me = um.mc->me;
+	if (me && READ_ONCE(me->life) == t->task.tid && t->proc == &um.first)
+		stand_for_life(t, me);
+	else
+		host_call2(__NR_set_robust_list, 0, 24);
+}
+
+static bool helper_stop;
+
+static void helper(struct thread *t)
+{
+	const uint64_t all = ~0ull;
+	struct tree_member *me = um.mc->me;
+	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&all), 0, 8);
+	stand_for_life(t, me);
+	for (;;) {
+		uint32_t seen = __atomic_load_n(&me->wake, __ATOMIC_ACQUIRE);
+		while (READ_ONCE(helper_stop))
+			host_call1(__NR_exit, 0);
+		tree_answer(um.mm);
+		if (!READ_ONCE(me->asked))
+			shared_wait(&me->wake, seen, UINT64_MAX);
+	}
+}
+
+void um_tree_forked(struct thread *t)
+{
+	if (um.mc->child)
+		stand_for_life(t, um.mc->child);
+}
+
+/* A process that cannot have a helper lives without: its own thread stands for it. */
+void um_tree_born(struct thread *t)
+{
+	if (!um.mc->tree)
+		return;
+	if (um.again || t->task.tid == um.mc->tree->root)
+		stand_for_life(t, um.mc->me);
+	um.helper_tid = um_kernel_thread(t, helper);
+}
+
+#define ALONE_TRIES 2000
+
+/* The host counts a thread for a moment longer than we can see it. */
+int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b)
+{
+	int64_t r = host_call2(nr, a, b);
+	if (r != -EINVAL || !um.helper_tid || t->proc != &um.first || READ_ONCE(t->proc->threads) > 1)
+		return r;
+	struct tree_member *me = um.mc->me;
+	stand_for_life(t, me);
+	WRITE_ONCE(helper_stop, true);
+	__atomic_fetch_add(&me->wake, 1, __ATOMIC_RELEASE);
+	shared_wake(&me->wake, 1);
+	for (int i = 0; i < ALONE_TRIES && r == -EINVAL; i++) {
+		const uint64_t ts[2] = { 0, 20000 };
+		host_call2(__NR_nanosleep, HC_A(ts), 0);
+		r = host_call2(nr, a, b);
+		if (r == -EINVAL && i > 100 && host_call3(__NR_tgkill, my_pid(), um.helper_tid, 0) == -ESRCH)
+			break; /* for a reason of its own, then */
+	}
+	WRITE_ONCE(helper_stop, false);
+	um.helper_tid = um_kernel_thread(t, helper);
+	return r;
+}
+
+/* ---------------------------------------------------------------- out of memory (rows 31, 32) */
+
+static int64_t oom_adjustment(uint32_t pid)
+{
+	char path[40], text[16] = "";
+	um_snprintf(path, sizeof(path), "/proc/%u/oom_score_adj", pid);
+	int64_t fd = host_call4(__NR_openat, -100, HC_A(path), 02000000 /* O_CLOEXEC */, 0), v = 0;
+	if (fd < 0)
+		return 0;
+	host_call3(__NR_read, fd, HC_A(text), sizeof(text) - 1);
+	host_call1(__NR_close, fd);
+	const char *s = text + (text[0] == '-');
+	for (; *s >= '0' && *s <= '9'; s++)
+		v = v * 10 + (*s - '0');
+	return text[0] == '-' ? -v : v;
+}
+
+/* Source: Linux oom_badness. */
+static int64_t badness(const struct sf_tree *tree, const struct tree_member *m)
+{
+	int64_t adj = oom_adjustment(m->pid ? m->pid : my_pid()), total = (int64_t)(tree->bound + tree->nr_slots);
+	if (adj == -1000)
+		return INT64_MIN;
+	return (int64_t)(m->used + m->swapped) + adj * total / 1000;
+}
+
+/* The first process only when there is nobody else. */
+static struct tree_member *choose_victim(struct sf_tree *tree)
+{
+	struct tree_member *best = NULL;
+	int64_t most = INT64_MIN;
+	for (unsigned i = 0; i < READ_ONCE(tree->top); i++) {
+		struct tree_member *m = &tree->member[i];
+		if (READ_ONCE(m->state) != TREE_LIVE || m->life & TREE_DEAD || (!m->pid && m != um.mc->me))
+			continue;
+		int64_t b = badness(tree, m);
+		if (b == INT64_MIN)
+			continue;
+		if (m->pid == tree->root)
+			b = INT64_MIN + 1;
+		if (b > most) {
+			most = b;
+			best = m;
+		}
+	}
+	return best;
+}
+
+static void report_kill(const struct tree_member *m)
+{
+	char comm[32] = "", path[40];
+	um_snprintf(path, sizeof(path), "/proc/%u/comm", m->pid);
+	int64_t fd = host_call4(__NR_openat, -100, HC_A(path), 02000000, 0);
+	int64_t n = fd < 0 ? 0 : host_call3(__NR_read, fd, HC_A(comm), sizeof(comm) - 1);
+	if (fd >= 0)
+		host_call1(__NR_close, fd);
+	comm[n > 0 ? n - 1 : 0] = 0;
+	um_snprintf(um.shm->killed_by, sizeof(um.shm->killed_by),
+		    "out of memory: killed process %u (%s), resident %lu kB, swapped %lu kB", m->pid, comm, m->used * 4, m->swapped * 4);
+	um_log("%s", um.shm->killed_by);
+}
+
+/* One process chooses at a time; if it dies over that, the next one takes its place. */
+static bool begin_choice(struct sf_tree *tree)
+{
+	uint32_t none = 0;
+	if (__atomic_compare_exchange_n(&tree->oom, &none, my_pid(), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return true;
+	if (!process_alive(none))
+		__atomic_compare_exchange_n(&tree->oom, &none, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return false;
+}
+
+static void wait_for_end(struct tree_member *m)
+{
+	uint32_t pid = m->pid;
+	for (int i = 0; i < 1000 && READ_ONCE(m->state) == TREE_LIVE && m->pid == pid && !tree_reap_dead(um.mc); i++)
+		shared_wait(&um.mc->tree->freed, READ_ONCE(um.mc->tree->freed), OOM_WAIT_NS);
+}
+
+bool um_tree_oom(struct thread *t)
+{
+	struct sf_tree *tree = um.mc->tree;
+	if (!begin_choice(tree)) {
+		shared_wait(&tree->freed, READ_ONCE(tree->freed), OOM_WAIT_NS);
+		return true;
+	}
+	bool room = tree_reap_dead(um.mc) || READ_ONCE(tree->granted) < tree->bound;
+	struct tree_member *m = room ? NULL : choose_victim(tree);
+	bool me = m == um.mc->me;
+	if (m) {
+		report_kill(m);
+		if (!me) {
+			host_call2(__NR_kill, m->pid, SIGKILL);
+			wait_for_end(m);
+		}
+	}
+	__atomic_store_n(&tree->oom, 0, __ATOMIC_RELEASE);
+	if (m && !me)
+		sf_count(&um.shm->stats.oom_kills, 1);
+	return room || (m && !me);
+}

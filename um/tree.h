@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* tree.h - this process among the others of the tree */
+#ifndef SF_UM_TREE_H
+#define SF_UM_TREE_H
+
+#include "um/um.h"
+
+#define TREE_ROOM (64ull << 30) /* the last of our addresses are the tree's */
+
+/* Map the tree (the first image makes it) and fill in the machine's share of it; nothing if there is neither bound nor swap. */
+void um_tree_config(struct machine_config *mcfg);
+/* Our number for the others; 0 if they could not use it. */
+uint32_t um_tree_pid(void);
+/* The first words of a forked child, before anything else can happen to it. */
+void um_tree_forked(struct thread *t);
+/* The process runs from now on: its entry lives and dies with it. */
+void um_tree_born(struct thread *t);
+/* The program's robust list has been dealt with. */
+void um_tree_keep_watch(struct thread *t);
+/* A host call that wants a process without threads; ours goes meanwhile. */
+int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b);
+/* Nothing left to evict anywhere.  True: somebody else has been killed or has made room, try again; false: we are the victim. */
+bool um_tree_oom(struct thread *t);
+
+#endif
