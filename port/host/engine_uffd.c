@@ -292,7 +292,7 @@ static int map_range(struct host_port *hp, vaddr_t va, uint64_t n, bool exec)
 	if (!r)
 		r = hp_call(hp, __NR_mprotect, va, BYTES(n), range_prot(exec));
 	if (r)
-		hp_call(hp, __NR_munmap, va, BYTES(n));
+		hp_unmap(hp, va, BYTES(n));
 	return (int)r;
 }
 
@@ -331,7 +331,7 @@ static void uffd_release(struct port *p, vaddr_t va, size_t n)
 {
 	struct host_port *hp = to_host(p);
 
-	if (hp_call(hp, __NR_munmap, va, BYTES(n)))
+	if (hp_unmap(hp, va, BYTES(n)))
 		make_absent(hp, va, n);
 	pm_clear(hp, PFN(va), n);
 	hp_maps_changed(hp, 1);
@@ -400,6 +400,23 @@ static int uffd_protect(struct port *p, vaddr_t va, size_t n, unsigned prot)
 	else
 		restore_prot(hp, va, n);
 	return r;
+}
+
+/* The host passes over what is absent. */
+static int uffd_write_protect(struct port *p, vaddr_t va, size_t n)
+{
+	struct host_port *hp = to_host(p);
+	uint64_t pfn = PFN(va), end = pfn + n, first, len;
+	int r = write_protect(hp, va, n, true);
+	uint8_t byte;
+
+	if (r) {
+		restore_prot(hp, va, n);
+		return r;
+	}
+	for (; (len = pm_run(&hp->pm, pfn, end, PT_W, &first, &byte)); pfn = first + len)
+		pm_set(hp, first, len, (uint8_t)~PT_W, 0);
+	return 0;
 }
 
 static int uffd_drop(struct port *p, vaddr_t va, size_t n)
@@ -670,6 +687,7 @@ const struct port_ops uffd_port_ops = {
 	.set_exec = uffd_set_exec,
 	.fill = uffd_fill,
 	.protect = uffd_protect,
+	.write_protect = uffd_write_protect,
 	.hide = uffd_hide,
 	.show = uffd_show,
 	.read_hidden = uffd_read_hidden,

@@ -50,6 +50,7 @@ struct host_port_config {
 	vaddr_t own_lo, own_hi;
 	uint64_t bound_pages; /* sizes the arena; 0: by physical memory */
 	int fd_base;
+	bool reserved; /* both ranges are mappings of the caller's already (PROT_NONE), and stay so: nobody else may ever get addresses there */
 	uint32_t (*self)(struct port *p); /* this thread's number, never 0; NULL: the host's thread id (a system call each time) */
 };
 struct host_port;

@@ -131,6 +131,7 @@ static inline void hp_count(struct host_port *hp)
 }
 
 /* port_host.c: what both engines use */
+int64_t hp_unmap(struct host_port *hp, vaddr_t va, uint64_t bytes); /* or, with cfg.reserved, map nothing there */
 void hp_maps_changed(struct host_port *hp, unsigned drift); /* keep port.nr_maps true */
 bool hp_maps_room(struct host_port *hp, int64_t more);      /* may so many host mappings be added? */
 int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base and up; fd or -errno */
@@ -138,6 +139,7 @@ int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
+const void *hp_view(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
@@ -149,6 +151,7 @@ uint32_t hp_self(struct port *p);
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
 	.sync_shared = hp_sync_shared,         \
+	.view = hp_view,                       \
 	.alloc = hp_alloc, .free = hp_free,    \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self
