@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-OVERHEAD = 12 << 20     # documented in README: our text, tables, stacks, I/O buffers, batches in flight
+OVERHEAD = 12 << 20     # a ceiling (README): our own memory, and pages that Pss counts twice because they move while it is read
 MIN_BOUND = 2 << 20
 TIMEOUT = 300
 
