@@ -32,7 +32,7 @@ static void outer(int signo, siginfo_t *si, void *ctx)
 	show_stack("  in the handler");
 	printf("  saved: sp %s size %zu flags %x\n", uc->uc_stack.ss_sp == alt ? "alt" : uc->uc_stack.ss_sp ? "other" : "none",
 	       uc->uc_stack.ss_size, (unsigned)uc->uc_stack.ss_flags);
-	if (!(uc->uc_stack.ss_flags & (1 << 31))) { /* else kernels differ in what sigreturn makes of it */
+	if (!(uc->uc_stack.ss_flags & (1u << 31))) { /* else kernels differ in what sigreturn makes of it */
 		C(SYS_sigaltstack, &ss, NULL);
 		ss.ss_flags = SS_DISABLE;
 		C(SYS_sigaltstack, &ss, NULL);
