@@ -208,6 +208,8 @@ static const struct vm_type *type_for(uint32_t flags, const struct sf_file *file
 {
 	if (!file)
 		return &vm_anon;
+	if (!(flags & VM_SHARED) && file->ops->type)
+		return file->ops->type;
 	return flags & VM_SHARED ? &vm_file_shared : &vm_file_private;
 }
 
@@ -309,6 +311,7 @@ int area_split(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **
 	up->name = v->name;
 	up->window = v->window;
 	up->next_pfn = v->next_pfn;
+	up->guard = v->guard;
 	area_resize(mm, v, v->start, addr);
 	tree_insert(mm, up, vma_next(v));
 	count_area(mm, up, 1);
@@ -327,16 +330,18 @@ struct kind {
 	struct sf_file *file;
 	const struct vm_type *type;
 	const char *name;
+	struct page_guard *guard;
 };
 
 static struct kind kind_of(const struct vm_area *v)
 {
-	return (struct kind){ v->flags, v->file, v->type, v->name };
+	return (struct kind){ v->flags, v->file, v->type, v->name, v->guard };
 }
 
 static bool kind_eq(const struct vm_area *v, const struct kind *k)
 {
-	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name;
+	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name &&
+	       v->guard == k->guard;
 }
 
 /* Does v continue into such pages, the first of which is pgoff at addr?  Do they continue into v? */
@@ -389,7 +394,7 @@ struct vm_area *vma_merge(struct mm *mm, struct vm_area *v)
 
 struct vm_area *area_place(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t flags, struct sf_file *file, uint64_t pgoff)
 {
-	struct kind k = { flags, file, type_for(flags, file), NULL };
+	struct kind k = { flags, file, type_for(flags, file), NULL, NULL };
 	struct vm_area *next = find_vma(mm, NULL, start);
 	struct vm_area *prev = vma_prev(mm, next);
 
@@ -649,7 +654,7 @@ static void check_area(struct mm *mm, struct vm_area *v, struct vm_area *prev)
 {
 	SF_BUG_ON((v->start | v->end) & ~PAGE_MASK || v->start >= v->end || v->end > mm->task_size); /* 1 */
 	SF_BUG_ON(prev && prev->end > v->start);
-	SF_BUG_ON(v->type != type_for(v->flags, v->file)); /* 5 */
+	SF_BUG_ON(v->type != type_for(v->flags, v->file) && v->type != &vm_snap); /* 5 */
 	SF_BUG_ON(v->file && !READ_ONCE(v->file->refs));
 	SF_BUG_ON(prev && !((v->flags | prev->flags) & VM_GROWSDOWN) && mergeable(prev, v)); /* 6 */
 }

@@ -354,6 +354,24 @@ static void pick_victims(struct evict *ev)
 	ev->n = mc->policy->victims(mc, ev->pg, evict_batch(mc));
 }
 
+/* The dirty rest of a batch: some to the store, some home.  The lock is let go of. */
+static void evict_out(struct evict *ev, char *buf)
+{
+	struct machine *mc = ev->mm->mc;
+	struct home_batch hb = { .n = 0 };
+
+	if (mc->homes)
+		home_take(ev->mm, ev->pg, &ev->n, &hb);
+	if (!swap_full(mc))
+		evict_dirty(ev, buf);
+	else
+		ev->n = 0;
+	if (hb.n) {
+		ev->freed += home_write(ev->mm, &hb, buf, true);
+		ev->dropped = true;
+	}
+}
+
 /* One batch by the policy's choice.  ev->freed says what came of it. */
 static void evict_one_batch(struct evict *ev)
 {
@@ -369,7 +387,8 @@ static void evict_one_batch(struct evict *ev)
 	if (swap_full(mc)) {
 		if (mc->swap)
 			swap_warn(mc, SWAP_FULL);
-		return;
+		if (!mc->homes)
+			return;
 	}
 	mm_unlock(ev->mm);
 	char *buf = iobuf_get(mc);
@@ -378,7 +397,7 @@ static void evict_one_batch(struct evict *ev)
 	if (!frames_free(mc) || !ev->freed) { /* nobody was faster */
 		pick_victims(ev);
 		drop_clean(ev);
-		evict_dirty(ev, buf);
+		evict_out(ev, buf);
 	}
 	iobuf_put(mc, buf);
 	page_wake(ev->mm);
@@ -544,8 +563,7 @@ void reclaim_range(struct mm *mm, vaddr_t start, vaddr_t end)
 				ev.pg[ev.n++] = pg;
 		}
 		drop_clean(&ev);
-		if (!swap_full(mc))
-			evict_dirty(&ev, buf);
+		evict_out(&ev, buf);
 		iobuf_put(mc, buf);
 		page_wake(mm);
 	}
