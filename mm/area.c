@@ -617,8 +617,24 @@ static void stat_name(struct sf_area_stat *st, const char *name)
 	st->name[n] = 0;
 }
 
-/* Lines are hashed by the area's first address, so memory that comes and goes at one place keeps one line.  A full
- * neighbourhood sends the area to line 0. */
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static uint64_t name_hash(const char *s)
+{
+	uint64_t h = 0;
+
+	while (*s)
+		h = (h ^ (uint8_t)*s++) * 0x100000001b3ull;
+	return h;
+}
+
+/* Parts of a file are known by name, place in the file and length, wherever a process of the tree has mapped them; other areas by their first address,
+ * so memory that comes and goes at one place keeps one line.  A full neighbourhood sends the area to line 0. */
 uint32_t area_stat(struct mm *mm, struct vm_area *v)
 {
 	struct sf_area_stat *tab = mm->mc->stats->area;
@@ -628,7 +644,10 @@ uint32_t area_stat(struct mm *mm, struct vm_area *v)
 		WRITE_ONCE(tab[v->stat].end, v->end);
 		return v->stat;
 	}
-	uint64_t h = PFN(v->start) * 0x9e3779b97f4a7c15ull >> 32;
+	struct sf_area_stat want = { .start = v->start, .end = v->end };
+	stat_name(&want, vma_name(mm, v));
+	bool file = want.name[0] == '/';
+	uint64_t h = (file ? name_hash(want.name) ^ v->pgoff : PFN(v->start)) * 0x9e3779b97f4a7c15ull >> 32;
 
 	for (unsigned i = 0; i < 16; i++) {
 		uint32_t at = (uint32_t)((h + i) % (SF_STAT_AREAS - 1)) + 1;
@@ -637,11 +656,11 @@ uint32_t area_stat(struct mm *mm, struct vm_area *v)
 
 		if (__atomic_compare_exchange_n(&st->end, &none, v->end, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			WRITE_ONCE(st->start, v->start);
-			stat_name(st, vma_name(mm, v));
+			memcpy(st->name, want.name, sizeof(st->name));
 			return v->stat = at;
 		}
-		if (READ_ONCE(st->start) == v->start) {
-			stat_name(st, vma_name(mm, v)); /* something else may lie here now */
+		if (file ? same_name(st->name, want.name) && st->end - st->start == v->end - v->start : READ_ONCE(st->start) == v->start) {
+			memcpy(st->name, want.name, sizeof(st->name)); /* something else may lie here now */
 			return v->stat = at;
 		}
 	}

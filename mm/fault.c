@@ -671,6 +671,8 @@ static void count_fault(struct arrival *a, uint64_t ns)
 	sf_count(&st->faults[kind], 1);
 	sf_count(&st->fault_ns[kind], ns);
 	sf_count(&st->hist[kind][sf_hist_bucket(ns)], 1);
+	sf_count(&a->mm->mc->own->faults[kind], 1);
+	sf_count(&a->mm->mc->own->fault_ns, ns);
 	if (kind == FK_SOFT)
 		learn_cost(&a->mm->mc->policy_state.soft_ns, ns + st->trap_ns);
 	else if (kind == FK_MAJOR)
@@ -701,8 +703,8 @@ static void trace_fault(struct arrival *a, enum fault_verdict verdict, unsigned 
 	struct machine *mc = a->mm->mc;
 	struct task *tk = a->tk;
 	struct sf_trace_rec rec = {
-		.time_ns = start, .ip = a->ip, .addr = a->ret->addr, .tid = tk->tid, .error_code = error_code,
-		.area = a->area == UINT32_MAX ? 0 : a->area, .cost_ns = (uint32_t)MIN(ns, UINT32_MAX),
+		.time_ns = start, .ip = a->ip, .addr = a->ret->addr, .tid = tk->tid, .pid = mc->own->pid,
+		.error_code = (uint16_t)error_code, .area = a->area == UINT32_MAX ? 0 : (uint16_t)a->area, .cost_ns = (uint32_t)MIN(ns, UINT32_MAX),
 		.evicted = tk->nr_evicted ? tk->evicted_pfn : 0, .kind = (uint8_t)a->ret->kind,
 		.result = trace_result(a->ret, verdict), .flags = !(error_code & PF_USER),
 		.nr_evicted = (uint8_t)MIN(tk->nr_evicted, UINT8_MAX),

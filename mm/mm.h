@@ -447,6 +447,8 @@ struct machine {
 	const struct policy_ops *policy;
 	struct mm *mm;
 	struct sf_stats *stats;   /* never NULL */
+	struct sf_proc_stat *own; /* this process's share of them; never NULL */
+	struct sf_proc_stat own_default;
 	uint64_t bound;           /* pages; 0: none */
 	uint64_t used;            /* frames in use */
 	struct sf_tree *tree;     /* shared with the machines of other processes (tree.h), or NULL */

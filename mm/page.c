@@ -158,6 +158,8 @@ static void count_resident(struct machine *mc)
 {
 	uint64_t now = __atomic_add_fetch(&mc->stats->resident, 1, __ATOMIC_RELAXED);
 
+	if (mc->used > READ_ONCE(mc->own->peak_resident))
+		WRITE_ONCE(mc->own->peak_resident, mc->used);
 	if (mc->me) {
 		WRITE_ONCE(mc->me->used, mc->used);
 		if (mc->bound) /* the dead that nobody has missed yet do not count */

@@ -295,6 +295,7 @@ static void name_process(struct exec_plan *pl, const char *path)
 			base = p + 1;
 	um_snprintf(um.comm, sizeof(um.comm), "%s", base);
 	host_call2(__NR_prctl, PR_SET_NAME, HC_A(um.comm));
+	um_account_name();
 	um_snprintf(um.exe, sizeof(um.exe), "%s", pl->prog.file->path);
 	file_get(pl->prog.file); /* for ever: /proc/self/exe */
 	um.exe_fd = pl->prog.file->fd;

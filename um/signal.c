@@ -45,6 +45,7 @@ void um_memory_leaves(struct thread *t, bool leaves)
 
 void um_exit_group(int status)
 {
+	um_account_close(current());
 	um_memory_leaves(current(), true);
 	for (;;)
 		host_call1(__NR_exit_group, status);
@@ -55,6 +56,7 @@ void um_die_by_signal(int signo)
 	const uint64_t others = ~SIGBIT(signo);
 	um_uncatch(signo, SIG_DFL, 0);
 	um_memory_leaves(current(), true);
+	um_account_close(current());
 	host_call3(__NR_tgkill, my_pid(), current()->task.tid, signo);
 	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&others), 0, 8);
 	for (;;) /* not reached unless the host refuses to kill us */

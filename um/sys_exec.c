@@ -89,6 +89,7 @@ static int64_t state_file(struct thread *t, const char *path)
 		if ((SIGBIT(n) & HOST_NEVER_BLOCKED) && t->sighand->action[n].handler == SIG_IGN)
 			s->ignored |= SIGBIT(n);
 	s->foreign_pids = um.foreign_pids;
+	s->account = t->proc == &um.first ? um_account() : -1;
 	s->rlim_stack = um.mm->limits.stack;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;
@@ -106,16 +107,15 @@ static int64_t state_file(struct thread *t, const char *path)
 
 static int64_t exec_packed(struct thread *t, const char *path, char **argv, char **envp)
 {
-	char arg1[32];
-	int err = um_exec_check(path, argv + 2, envp);
+	char first[sizeof(UM_ENV) + 24];
+	int err = um_exec_check(path, argv, envp + 1);
 	if (err)
 		return err;
 	int64_t fd = state_file(t, path);
 	if (fd < 0)
 		return fd;
-	um_snprintf(arg1, sizeof(arg1), "%d,%ld", um.shm->cfg.shm_fd, fd);
-	argv[0] = (char *)"softfault-um";
-	argv[1] = arg1;
+	um_snprintf(first, sizeof(first), UM_ENV "%d,%ld", um.shm->cfg.shm_fd, fd);
+	envp[0] = first;
 	um_memory_leaves(t, true);
 	um_bind_to_parent(t, false);
 	int64_t r = host_call3(__NR_execve, HC_A("/proc/thread-self/exe"), HC_A(argv), HC_A(envp));
@@ -133,9 +133,9 @@ static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vadd
 		return -ENOMEM;
 	if (t->exec_mem)
 		*t->exec_mem = (struct um_exec_mem){ p.mem, ARG_ROOM };
-	int64_t err = pack_vector(t, &p, uargv, 2, &argv);
+	int64_t err = pack_vector(t, &p, uargv, 0, &argv);
 	if (!err)
-		err = pack_vector(t, &p, uenvp, 0, &envp);
+		err = pack_vector(t, &p, uenvp, 1, &envp);
 	if (!err)
 		err = exec_packed(t, path, argv, envp);
 	if (t->exec_mem)
