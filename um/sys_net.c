@@ -327,6 +327,8 @@ int64_t sys_recvmmsg(struct thread *t)
 	struct timespec64 ts = { 0, 0 };
 	uint32_t n = MIN((uint32_t)t->arg[2], MMSG_MOST);
 	uint64_t end = 0;
+	if ((uint32_t)t->arg[3] & MSG_CMSG_COMPAT)
+		return -EINVAL;
 	if (t->arg[4]) {
 		if (!copy_in(t, &ts, t->arg[4], sizeof(ts)))
 			return -EFAULT;
