@@ -16,6 +16,7 @@
 #define TCP_ZEROCOPY_RECEIVE 35
 #define MSG_DONTWAIT 0x40u
 #define MSG_WAITFORONE 0x10000u
+#define MSG_CMSG_COMPAT 0x80000000u
 #define ADDR_MOST 128u /* sizeof(struct sockaddr_storage) */
 #define CONTROL_MOST (1ul << 20)
 #define MMSG_MOST 1024u
