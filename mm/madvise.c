@@ -221,7 +221,7 @@ static int advise_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t 
 {
 	const struct flag_advice *fa = find_flag_advice(advice);
 
-	if ((v->flags & (VM_SEALED | VM_SHARED | VM_WRITE)) == VM_SEALED && discards(advice))
+	if ((v->flags & (VM_SEALED | VM_SHARED | VM_WRITE)) == VM_SEALED && !v->file && discards(advice))
 		return -EPERM;
 	if (fa)
 		return advise_flags(mm, v, start, end, fa);
@@ -280,8 +280,6 @@ static bool advice_known(int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
 		return true;
 	default:
 		return find_flag_advice(advice);
@@ -299,9 +297,6 @@ int64_t do_madvise(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, i
 	if (end == addr)
 		return 0;
 	switch (advice) {
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
-		return -EPERM;
 	case MADV_POPULATE_READ:
 		return populate(mm, tk, addr, end, POPULATE_READ);
 	case MADV_POPULATE_WRITE:
