@@ -125,6 +125,14 @@ static int64_t exec_packed(struct thread *t, const char *path, char **argv, char
 	return r;
 }
 
+/* Linux opens the program before it looks at the vectors. */
+static int64_t open_first(const char *path, int err)
+{
+	static char *const nothing[] = { NULL };
+	int r = um_exec_check(path, nothing, nothing);
+	return r && r != -ENOEXEC ? r : err;
+}
+
 static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vaddr_t uenvp)
 {
 	struct pack p = { .mem = um.port->ops->alloc(um.port, ARG_ROOM) };
@@ -136,8 +144,7 @@ static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vadd
 	int64_t err = pack_vector(t, &p, uargv, 2, &argv);
 	if (!err)
 		err = pack_vector(t, &p, uenvp, 0, &envp);
-	if (!err)
-		err = exec_packed(t, path, argv, envp);
+	err = err ? open_first(path, (int)err) : exec_packed(t, path, argv, envp);
 	if (t->exec_mem)
 		*t->exec_mem = (struct um_exec_mem){ NULL, 0 };
 	um.port->ops->free(um.port, p.mem, ARG_ROOM);

@@ -263,8 +263,9 @@ static int64_t one_message(struct thread *t, vaddr_t umsg, uint32_t flags, bool 
 	int64_t r;
 	if (!rw_import(&rw, m.user.iov, m.user.iovlen)) {
 		m.host.iov = HC_A(rw.iov);
-		m.host.name = m.host.control = m.host.controllen = 0;
-		m.host.namelen = 0;
+		m.host.control = m.host.controllen = 0;
+		if (m.host.name && !recv && (int32_t)m.host.namelen > 0) /* which the host looks at first */
+			m.host.name = call_in(&c, m.host.name, MIN(m.host.namelen, ADDR_MOST));
 		r = c.err ? c.err : host_call3(nr, fd, HC_A(&m.host), flags);
 	} else if (recv || prepare_send(&c, &m)) {
 		r = rw_run(&rw);
