@@ -21,7 +21,7 @@
 
 #define BAD 0x5bad5badL /* the place of the bad pointer in the arguments */
 static char buf[8192] __attribute__((aligned(64)));
-static int fd, pfd[2], sv[2], dg[2], ep, q = -1, sem, tfd, ev, mq;
+static int fd, pfd[2], sv[2], dg[2], ep, q = -1, sem, tfd, mq;
 static timer_t timer;
 
 static void calm(void)
