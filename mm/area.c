@@ -117,6 +117,15 @@ struct vm_area *vma_lookup(struct mm *mm, struct task *tk, vaddr_t addr)
 	return v && v->start <= addr ? v : NULL;
 }
 
+bool range_sealed(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	struct vm_area *v = find_vma_intersection(mm, start, end);
+
+	while (v && v->start < end && !(v->flags & VM_SEALED))
+		v = vma_next(v);
+	return v && v->start < end;
+}
+
 struct vm_area *find_vma_intersection(struct mm *mm, vaddr_t start, vaddr_t end)
 {
 	struct vm_area *v = find_vma(mm, NULL, start);

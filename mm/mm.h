@@ -50,6 +50,7 @@ struct machine;
 #define VM_HUGE_ADV  0x80000u /* MADV_HUGEPAGE given (no effect but on smaps) */
 #define VM_MERGEABLE 0x100000u
 #define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
+#define VM_SEALED    0x800000u /* mseal */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
@@ -59,6 +60,8 @@ struct sf_file_ops {
 	int64_t (*read)(struct sf_file *f, void *buf, size_t len, uint64_t off);
 	/* Size in bytes now, or -errno. */
 	int64_t (*size)(struct sf_file *f);
+	/* Give a range up, so that it reads as zeros; NULL: no such thing.  0 or -errno.  No lock held. */
+	int (*punch)(struct sf_file *f, uint64_t off, uint64_t len);
 	/* Last reference gone.  mm lock held. */
 	void (*release)(struct sf_file *f);
 	/* Optional: the type of private areas of such files; NULL: vm_file_private. */
@@ -393,6 +396,7 @@ int64_t do_mmap(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot, unsign
 		unsigned file_mode /* PT_R|PT_W: how file is open */, uint64_t off);
 int64_t do_munmap(struct mm *mm, vaddr_t addr, uint64_t len);
 int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot);
+int64_t do_mseal(struct mm *mm, vaddr_t addr, uint64_t len);
 int64_t do_mremap(struct mm *mm, vaddr_t addr, uint64_t old_len, uint64_t new_len, unsigned flags, vaddr_t new_addr);
 int64_t do_brk(struct mm *mm, vaddr_t brk);
 int64_t do_madvise(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, int advice);

@@ -529,6 +529,8 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
+		} else if (idle >= 8 && stores_sink(mc, SF_IOBUF_PAGES)) {
+			freed++; /* what a memory tier held is in the store below it now */
 		} else if (idle++ >= 8 && !others_at_last(mm, &begging, dropped)) {
 			break;
 		}

@@ -524,10 +524,14 @@ void um_signals_inherit(struct thread *t, const struct um_exec_state *state)
 /* ---------------------------------------------------------------- sending with information */
 
 /* Only to itself may a thread send what looks like the kernel's own signal (Linux: si_code >= 0). */
+#define KNOWN_SIGINFO 48 /* the rest is padding in every layout that the host knows, and it does not read that */
+
 static int64_t send_info(struct thread *t, vaddr_t uinfo, int32_t target, int signo, bool to_thread)
 {
 	struct abi_siginfo info;
-	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)))
+	memset(&info, 0, sizeof(info));
+	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)) &&
+	    copy_from_user(um.mm, &t->task, &info, uinfo, KNOWN_SIGINFO))
 		return -EFAULT;
 	if (info.code > 0 && target == (int32_t)t->task.tid && signo > 0 && signo <= NSIG && (SIGBIT(signo) & sync_signals))
 		info.code -= MADE_UP_CODE;

@@ -335,6 +335,18 @@ static uint64_t own_bytes(void)
 	return text_number(s) * PAGE_SIZE;
 }
 
+static void load_program(const struct um_exec_state *state, char **argv, char **envp, struct um_start *ret)
+{
+	const char *path = um.again ? state->path : um.shm->cfg.program;
+	char by_fd[32];
+	bool fd = um.again && state->prog_fd >= 0;
+	if (fd)
+		um_snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", state->prog_fd);
+	um_load_program(path, fd ? by_fd : path, argv, envp, ret);
+	if (fd)
+		host_call1(__NR_close, state->prog_fd);
+}
+
 __attribute__((noreturn)) void um_start(uint64_t *sp)
 {
 	struct thread *t = (struct thread *)um_kstack0;
@@ -375,7 +387,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 		um.mm->limits.stack = state.rlim_stack;
 	}
 	um_account_open(um.again ? state.account : -1);
-	um_load_program(um.again ? state.path : um.shm->cfg.program, argv, envp, &go);
+	load_program(&state, argv, envp, &go);
 	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);
