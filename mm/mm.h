@@ -70,6 +70,7 @@ struct sf_file {
 	uint64_t ino;
 	bool always_in_core; /* reading it is no device access: faults are minor */
 	char *path;        /* for maps; freed by release */
+	uint64_t first_page; /* maps shows offsets from here (in pages) */
 };
 static inline void file_get(struct sf_file *f) { if (f) __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); }
 void file_put(struct sf_file *f); /* mm/area.c */

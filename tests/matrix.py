@@ -7,9 +7,11 @@
 A row: the command, whether output and exit status equal the native run's with no limit and at half of its peak, and how
 much longer it took.  Programs that are not installed are left out."""
 import argparse
+import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,19 +113,53 @@ def rows():
     return [(n, c) for n, prog, c in r if shutil.which(alias.get(prog, prog))]
 
 
+def descendants():
+    parent = {}
+    for d in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{d}/stat') as f:
+                parent[int(d)] = int(f.read().rpartition(')')[2].split()[1])
+        except OSError:
+            pass
+    found, more = set(), {os.getpid()}
+    while more:
+        more = {c for c, p in parent.items() if p in more} - found
+        found |= more
+    return found
+
+
+def end_descendants():
+    """Whatever is left of a run: orphans come to us, since we are their reaper."""
+    for _ in range(100):
+        left = descendants()
+        if not left:
+            return
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+            except OSError:
+                pass
+        time.sleep(0.01)
+
+
 class Matrix:
     def __init__(self, build, engine, work):
         self.softfault, self.engine, self.work = os.path.join(os.path.abspath(build), 'softfault'), engine, work
         self.env = {'PATH': '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', 'LC_ALL': 'C', 'HOME': work, 'TMPDIR': work, 'PYTHONHASHSEED': '0'}
 
-    def run(self, argv, timeout=120):
+    def run(self, argv, timeout=150):
         t0 = time.monotonic()
+        p = subprocess.Popen(argv, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            p = subprocess.run(argv, cwd=self.work, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
-            return (p.returncode, p.stdout), time.monotonic() - t0, p.stderr.decode(errors='replace')
+            out, err = p.communicate(timeout=timeout)
+            return (p.returncode, out), time.monotonic() - t0, err.decode(errors='replace')
         except subprocess.TimeoutExpired:
-            subprocess.run(['pkill', '-9', 'softfault-um'])
-            return ('timeout', b''), time.monotonic() - t0, 'timeout'
+            end_descendants()
+            out, err = p.communicate()
+            return ('timeout', out), time.monotonic() - t0, err.decode(errors='replace') + 'timeout'
+        finally:
+            end_descendants()
 
     def under(self, argv, bound):
         out = os.path.join(self.work, 'stats.json')
@@ -152,6 +188,7 @@ def main():
     ap.add_argument('--only', default='')
     ap.add_argument('--markdown', default='')
     a = ap.parse_args()
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     work = tempfile.mkdtemp(prefix='sf-matrix.')
     make_inputs(work)
     m, table, bad = Matrix(a.build, a.engine, work), [], 0

@@ -89,6 +89,7 @@ static int64_t state_file(struct thread *t, const char *path)
 		if ((SIGBIT(n) & HOST_NEVER_BLOCKED) && t->sighand->action[n].handler == SIG_IGN)
 			s->ignored |= SIGBIT(n);
 	s->foreign_pids = um.foreign_pids;
+	s->shm_arena = um.shm_arena;
 	s->rlim_stack = um.mm->limits.stack;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;

@@ -201,7 +201,7 @@ H(sys_futex); H(sys_futex_waitv);
 /* sys_mm.c, sys_numa.c */
 H(sys_mmap); H(sys_munmap); H(sys_mprotect); H(sys_mremap); H(sys_brk); H(sys_madvise); H(sys_msync); H(sys_mincore); H(sys_mlock);
 H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mprotect); H(sys_pkey_alloc); H(sys_pkey_free);
-H(sys_process_madvise); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
+H(sys_process_madvise); H(sys_shmget); H(sys_shmat); H(sys_shmctl); H(sys_shmdt); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
 /* sys_misc.c, sys_prctl.c */
 H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
 H(sys_mq_notify); H(sys_kcmp); H(sys_sched_setattr); H(sys_nosys);
