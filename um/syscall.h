@@ -182,7 +182,7 @@ static inline int64_t rw_host(struct rw *rw, bool sleep, uint64_t a, uint64_t b,
 H(sys_read); H(sys_write); H(sys_pread64); H(sys_pwrite64); H(sys_readv); H(sys_writev); H(sys_preadv); H(sys_pwritev);
 H(sys_preadv2); H(sys_pwritev2); H(sys_getrandom); H(sys_vmsplice); H(sys_process_vm_readv); H(sys_process_vm_writev);
 /* sys_file.c, sys_ioctl.c */
-H(sys_open); H(sys_openat); H(sys_openat2); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
+H(sys_open); H(sys_openat); H(sys_openat2); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
 H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);

@@ -202,6 +202,8 @@ void um_load_program(const char *path, char *const *argv, char *const *envp, str
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* A file has been cut (path NULL: fd): its private mappings follow. */
+void um_file_cut(struct thread *t, int fd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
