@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define MIN_BOUND_PAGES 256u  /* with less a program cannot even start: its stack, pinned buffers and the page it runs in */
-#define OWN_FDS 96            /* descriptor numbers kept for the kernel below the program's limit */
+#define OWN_FDS 96            /* descriptor numbers kept for the kernel, at least: one for each file that is mapped */
+#define MORE_FDS 1024         /* … and where the limit leaves room */
 #define MIN_FDS 128           /* a smaller RLIMIT_NOFILE leaves the program too few */
 #define MAX_FD_BASE 65536     /* the host's descriptor table grows with the highest number: keep that cheap */
 #define MAX_FAULT_AROUND 64
@@ -247,7 +248,7 @@ static void find_program(const char *name, char *buf, size_t n)
 
 /* ---------------------------------------------------------------- preparation */
 
-/* Descriptors from here up are the kernel's.  A low soft limit is raised for the host if it may be. */
+/* Descriptors from here up are the kernel's.  The soft limit is raised for the host if it may be: then the program keeps all of its own. */
 static int choose_fd_base(uint64_t *ret_limit)
 {
 	struct rlimit rl;
@@ -255,15 +256,18 @@ static int choose_fd_base(uint64_t *ret_limit)
 	if (getrlimit(RLIMIT_NOFILE, &rl))
 		cli_die(EXIT_OURS, "cannot read RLIMIT_NOFILE: %s", strerror(errno));
 	*ret_limit = rl.rlim_cur;
-	if (rl.rlim_cur < MIN_FDS + OWN_FDS && rl.rlim_cur < rl.rlim_max) {
-		rl.rlim_cur = MIN(rl.rlim_max, (rlim_t)MIN_FDS + OWN_FDS);
+	if (rl.rlim_cur < rl.rlim_max && rl.rlim_cur < MAX_FD_BASE + MORE_FDS) {
+		rl.rlim_cur = MIN(rl.rlim_max, MAX(rl.rlim_cur, (rlim_t)MIN_FDS) + MORE_FDS);
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
+	int own = (int)MIN((rlim_t)MORE_FDS, MAX((rlim_t)OWN_FDS, (rl.rlim_cur - MIN(rl.rlim_cur, *ret_limit))));
+	if (rl.rlim_cur >= 8 * MORE_FDS)
+		own = MORE_FDS;
 	if (rl.rlim_cur < MIN_FDS)
 		cli_die(EXIT_OURS, "the limit of open files is %lu, the minimum is %d (ulimit -n)", (unsigned long)rl.rlim_cur, MIN_FDS);
-	if (rl.rlim_cur >= MAX_FD_BASE + OWN_FDS)
+	if (rl.rlim_cur >= MAX_FD_BASE + MORE_FDS)
 		return MAX_FD_BASE;
-	return (int)(rl.rlim_cur >= MIN_FDS + OWN_FDS ? rl.rlim_cur - OWN_FDS : rl.rlim_cur - MIN_FDS / 2);
+	return (int)(rl.rlim_cur >= MIN_FDS + OWN_FDS ? rl.rlim_cur - (rlim_t)own : rl.rlim_cur - MIN_FDS / 2);
 }
 
 static struct um_shared *make_shared(int *ret_fd)

@@ -81,6 +81,7 @@ struct sf_file {
 	uint32_t cluster;    /* > 0: pages that come in together, a power of two; 0: adapts */
 	uint64_t faults, majors;
 	char *path;        /* for maps; freed by release */
+	uint64_t first_page; /* maps shows offsets from here (in pages) */
 };
 static inline void file_get(struct sf_file *f) { if (f) __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); }
 void file_put(struct sf_file *f); /* mm/area.c */

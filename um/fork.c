@@ -49,6 +49,8 @@ static void child_thread(struct thread *t, const struct clone_args *a)
 	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
 	if (a->flags & CLONE_CLEAR_SIGHAND)
 		um_clear_handlers(t);
+	if (a->flags & CLONE_NEWIPC)
+		um_shm_arena();
 	if (a->stack)
 		t->uc->mc.rsp = a->stack + a->stack_size;
 }

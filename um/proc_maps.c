@@ -93,7 +93,7 @@ static void add_area_line(struct text *t, struct vm_area *v)
 	uint32_t fl = v->flags;
 	int n = um_snprintf(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, v->end,
 			    fl & VM_READ ? 'r' : '-', fl & VM_WRITE ? 'w' : '-', fl & VM_EXEC ? 'x' : '-',
-			    fl & VM_SHARED ? 's' : 'p', f ? v->pgoff << PAGE_SHIFT : 0, f ? f->major : 0, f ? f->minor : 0,
+			    fl & VM_SHARED ? 's' : 'p', f ? (v->pgoff - f->first_page) << PAGE_SHIFT : 0, f ? f->major : 0, f ? f->minor : 0,
 			    f ? f->ino : 0);
 	const char *name = vma_name(um.mm, v);
 	text_add(t, line, (size_t)n);

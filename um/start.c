@@ -375,12 +375,14 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	if (um.again)
 		um_signals_inherit(t, &state);
 	um.foreign_pids = um.again && state.foreign_pids;
+	um.shm_arena = um.again ? state.shm_arena : -1;
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
 	um_tree_born(t);
 	um_arm_stack(t);
 	if (!um.again) {
+		um_shm_arena();
 		measure_trap();
 		um.shm->kernel_bytes = own_bytes();
 	} else {

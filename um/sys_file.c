@@ -53,6 +53,25 @@ int64_t sys_creat(struct thread *t)
 	return open_path(&c, AT_FDCWD, 0, O_CREAT | O_WRONLY | O_TRUNC);
 }
 
+int64_t sys_truncate(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = call_path(&c, t->arg[0], true);
+	int64_t r = call_host(&c, t->nr);
+	if (!r)
+		um_file_cut(t, -1, (const char *)c.a[0]);
+	return call_end(&c, r);
+}
+
+int64_t sys_ftruncate(struct thread *t)
+{
+	int64_t r = host_call2(t->nr, fd_arg(t->arg[0]), t->arg[1]);
+	if (!r)
+		um_file_cut(t, (int)t->arg[0], NULL);
+	return r;
+}
+
 int64_t sys_openat(struct thread *t)
 {
 	struct call c;

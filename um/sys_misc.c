@@ -51,6 +51,7 @@ int64_t sys_personality(struct thread *t)
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
 #define CLONE_THREAD 0x10000u
+#define CLONE_NEWIPC 0x08000000u
 #define CLONE_NEWPID 0x20000000u
 
 /* Threads of one process share what we hold for them. */
@@ -60,7 +61,10 @@ int64_t sys_unshare(struct thread *t)
 		return -EINVAL;
 	if (t->arg[0] & CLONE_NEWPID)
 		um.foreign_pids = true;
-	return um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+	int64_t r = um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+	if (!r && t->arg[0] & CLONE_NEWIPC)
+		um_shm_arena();
+	return r;
 }
 
 int64_t sys_setns(struct thread *t)

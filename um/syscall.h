@@ -183,7 +183,7 @@ static inline int64_t rw_host(struct rw *rw, bool sleep, uint64_t a, uint64_t b,
 H(sys_read); H(sys_write); H(sys_pread64); H(sys_pwrite64); H(sys_readv); H(sys_writev); H(sys_preadv); H(sys_pwritev);
 H(sys_preadv2); H(sys_pwritev2); H(sys_getrandom); H(sys_vmsplice); H(sys_process_vm_readv); H(sys_process_vm_writev);
 /* sys_file.c, sys_ioctl.c */
-H(sys_open); H(sys_openat); H(sys_openat2); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
+H(sys_open); H(sys_openat); H(sys_openat2); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
 H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);
@@ -205,6 +205,8 @@ H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mp
 H(sys_process_madvise); H(sys_remap_file_pages); H(sys_mseal); H(sys_set_mempolicy_home_node); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
 /* sys_keys.c, sys_mount.c */
 H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
+/* sys_shm.c */
+H(sys_shmget); H(sys_shmat); H(sys_shmctl); H(sys_shmdt);
 /* sys_misc.c, sys_prctl.c */
 H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
 H(sys_mq_notify); H(sys_kcmp); H(sys_modify_ldt); H(sys_sysfs); H(sys_nosys);

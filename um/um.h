@@ -73,6 +73,7 @@ struct thread {
 	struct thread *all_next;  /* every thread ever made (um/thread.c) */
 };
 
+struct directory;
 struct um_process {
 	struct machine *mc;
 	struct mm *mm;
@@ -84,6 +85,8 @@ struct um_process {
 	bool verbose;
 	bool again;               /* execve brought us here */
 	bool foreign_pids;        /* our children (or we) are numbered in a name space that the rest of the tree does not share */
+	int shm_arena;            /* contents of System V segments (um/sys_shm.c): a descriptor of ours, or -1 */
+	struct directory *shm_directory;
 	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
@@ -158,6 +161,7 @@ void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
 void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
 /* A vfork child and its parent's death (um/fork.c). */
 void um_bind_to_parent(struct thread *t, bool on);
+void um_shm_arena(void); /* a new one: of the tree, or of another name space (um/sys_shm.c) */
 bool um_pdeathsig_is_theirs(void); /* the calling process has asked for one itself (um/sys_prctl.c) */
 /* The process is about to give up its memory (or, leaves false, could not): its pages no longer count.  Nothing for one that shares memory. */
 void um_memory_leaves(struct thread *t, bool leaves);
@@ -186,6 +190,7 @@ struct um_exec_state {
 	uint64_t sigmask;
 	int32_t account;          /* the process's entry in shm->procs; -1: it has none yet */
 	bool foreign_pids;
+	int shm_arena;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
 	uint64_t rlim_stack;
 	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
@@ -209,6 +214,8 @@ void um_account_close(struct thread *t);
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* A file has been cut (path NULL: fd): its private mappings follow. */
+void um_file_cut(struct thread *t, int fd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
