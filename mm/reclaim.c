@@ -482,7 +482,10 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 	return any;
 }
 
-struct begging { unsigned vain; uint32_t given; };
+#define BEG_TIMES 200u
+#define BEG_NS 2000000000ull /* others may have to wait for a processor before they can give */
+
+struct begging { unsigned vain; uint32_t given; uint64_t since; };
 
 /* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
 static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
@@ -490,9 +493,11 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 	struct machine *mc = mm->mc;
 	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;
 
-	if (given != b->given)
-		*b = (struct begging){ 0, given };
-	if (!mc->tree || ++b->vain > 200)
+	uint64_t now = mc->port->ops->now(mc->port);
+
+	if (given != b->given || !b->since)
+		*b = (struct begging){ 0, given, now };
+	if (!mc->tree || (++b->vain > BEG_TIMES && now - b->since > BEG_NS))
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
@@ -508,7 +513,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 {
 	struct machine *mc = mm->mc;
 	unsigned freed = 0, idle = 0, asked = 0;
-	struct begging begging = { 0, 0 };
+	struct begging begging = { 0, 0, 0 };
 
 	SF_MISUSE(!mm_is_locked(mm));
 	while (frames_free(mc) < want) {

@@ -33,7 +33,13 @@ struct tree_member {
 	uint32_t reaper;    /* while TREE_REAPED: who clears up */
 	uint32_t pad;
 	uint64_t active;    /* when it last needed a frame */
-	uint64_t pad2[2];
+	struct tree_question { /* one at a time, answered by the helper; the user-mode kernel's own business */
+		uint32_t lock;      /* process that asks; 0: nobody */
+		uint32_t what, tid; /* 0: nothing is asked */
+		int32_t answer;
+		uint32_t answerer;  /* thread whose descriptor the answer is */
+		uint32_t done;      /* bumped with each answer */
+	} question;
 } __attribute__((aligned(64)));
 
 struct sf_tree {
