@@ -118,8 +118,11 @@ void um_bind_to_parent(struct thread *t, bool on)
 
 void um_process_born(struct thread *t)
 {
+	uint32_t parent = (uint32_t)host_call0(__NR_getppid);
 	t->proc->pid = (uint32_t)host_call0(__NR_getpid);
-	t->proc->ppid = (uint32_t)host_call0(__NR_getppid);
+	if ((t->clone_flags & CLONE_VFORK) && parent && parent != t->proc->ppid) /* it died before we could bind ourselves to it */
+		um_exit_group(128 + SIGKILL);
+	t->proc->ppid = parent; /* 0 in a name space of processes of its own */
 	um_bind_to_parent(t, true);
 	if (t->clone_flags & CLONE_CLEAR_SIGHAND)
 		um_clear_handlers(t);
@@ -152,6 +155,7 @@ static struct thread *sharer_make(struct thread *t, const struct clone_args *a)
 		c->ss_flags = t->ss_flags;
 	}
 	p->threads = 1;
+	p->ppid = a->flags & CLONE_PARENT ? (uint32_t)host_call0(__NR_getppid) : my_pid();
 	c->parent_settid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
 	return c;
 }
