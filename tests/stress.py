@@ -4,10 +4,10 @@
 
     tests/stress.py DIRECTORY [SECONDS [ENGINE]]     DIRECTORY holds softfault, softfault-um and tests/; prints TAP
 
-SECONDS is for each of the cases (default 4, about a minute in all); 600 is a night's worth.  A tree of processes fork, execute, map,
+SECONDS is for each of the cases (default 4, about a minute in all); ten minutes of each: tests/stress.py build 600.  A tree of processes fork, execute, map,
 thread and kill each other in a quarter of what they want, each checking its own memory, while somebody outside kills one at random
-a hundred times a second.  Swap is so small that a few leaked slots of each dead process would fill it, and the bound so small that
-leaked frames would.  Afterwards nobody is left, and the first process has no more descriptors than at the beginning."""
+a hundred times a second.  The bound is so small that frames leaked by each of the dead would fill it in a long run, and so would
+slots the swap.  Afterwards nobody is left, and the first process has no more descriptors than at the beginning."""
 import os
 import random
 import shutil
@@ -125,7 +125,8 @@ SHARED = 'memory that it shared with its parent'
 
 
 def tree(engine, swap, kill):
-    options = ['--engine', engine, '-m', '12M', '--swap', 'zram,' + WORK if swap == 'zram' else WORK, '--swap-size', '64M']
+    options = ['--engine', engine, '-m', '16M' if swap == 'zram' else '12M', '--swap', 'zram,' + WORK if swap == 'zram' else WORK,
+               '--swap-size', '256M']
     p = start(options, os.path.join(PROGS, 'tree_stress'), str(SECONDS), '200', str(random.randrange(1 << 30)))
     killer = Killer(p.pid)
     if kill:
