@@ -137,6 +137,8 @@ int mm_fork_begin(struct mm *mm)
 
 	SF_MISUSE(!mm_is_locked(mm));
 	slots_dup(mm, false);
+	if (mm->mc->child)
+		WRITE_ONCE(mm->mc->child->born, port->ops->now(port));
 	mm_fork_stores(mm);
 	kmem_fork_begin(mm->mc);
 	if (port->ops->fork_begin)
@@ -275,8 +277,7 @@ static void reset_machine(struct mm *mm, uint32_t pid)
 	mc->me = mc->child;
 	mc->child = NULL;
 	WRITE_ONCE(mc->me->used, mc->used);
-	mc->me->pid = pid;
-	__atomic_store_n(&mc->me->state, TREE_LIVE, __ATOMIC_RELEASE);
+	WRITE_ONCE(mc->me->pid, pid);
 }
 
 int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)

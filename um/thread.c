@@ -344,10 +344,8 @@ int64_t sys_exit(struct thread *t)
 	um_thread_gone(t);
 	host_call4(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&all), 0, 8);
 	um_hand_over_signals(t);
-	if (t->task.tid == t->proc->pid)
-		t->proc->leader_status = (int32_t)t->arg[0];
 	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.helper_tid && t->proc == &um.first)
-		um_exit_group(t->proc->leader_status); /* our own thread would stay */
+		um_exit_group((int)t->arg[0]); /* our own thread would stay; the last status counts, as in Linux since 6.0 */
 	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
 	for (;;)
 		host_call1(__NR_exit, (int)t->arg[0]);

@@ -218,8 +218,14 @@ static void helper(struct thread *t)
 
 void um_tree_forked(struct thread *t)
 {
-	if (um.mc->child)
-		stand_for_life(t, um.mc->child);
+	struct tree_member *m = um.mc->child;
+	if (!m)
+		return;
+	if (!tree_claim(m, um.mc->me->pid, (uint32_t)host_call0(__NR_getpid))) {
+		um_log("a forked process began to run so long after its parent's death that it had been given up");
+		um_exit_group(128 + SIGKILL);
+	}
+	stand_for_life(t, m);
 }
 
 /* A process that cannot have a helper lives without: its own thread stands for it. */

@@ -36,7 +36,6 @@ struct um_proc {
 	uint32_t pid, ppid;
 	uint32_t refs;            /* struct threads that name it */
 	uint32_t threads;         /* of the program, living */
-	int32_t leader_status;    /* what the first thread gave to exit */
 };
 /* Signal actions, shared as CLONE_SIGHAND says. */
 struct um_sighand {

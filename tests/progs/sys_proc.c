@@ -270,7 +270,10 @@ static void put(const char *name, const char *text, int mode)
 	chmod(name, (mode_t)mode);
 }
 
-#define RUN(...) do { char *av[] = { __VA_ARGS__, NULL }; CHILD(execve(av[0], av, environ); printf("  %s: %s\n", av[0], strerrorname_np(errno))); } while (0)
+#define RUN(...) do { \
+	char *run_[] = { __VA_ARGS__, NULL }; \
+	CHILD(execve(run_[0], run_, environ); printf("  %s: %s\n", run_[0], strerrorname_np(errno))); \
+} while (0)
 
 static void executing(void)
 {
@@ -322,7 +325,7 @@ static void executing(void)
 		many[i] = big + 131071 - 90;
 	many[100000] = NULL;
 	CHILD(execve("/bin/true", many, environ); printf("  too many: %s\n", strerrorname_np(errno)));
-	CHILD(execve("/bin/true", NULL, NULL));
+	CHILD(syscall(SYS_execve, "/bin/true", NULL, NULL));
 	CHILD(char *none_[] = { NULL }; execve("./script", none_, environ));
 	int fd = open("/bin/echo", O_RDONLY), sfd = open("script", O_RDONLY), cfd = open("script", O_RDONLY | O_CLOEXEC);
 	char *av[] = { "echo", "by", "descriptor", NULL };
