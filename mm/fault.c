@@ -76,6 +76,11 @@ unsigned run_begin(struct fault_ctx *fc, struct io_run *run, uint64_t lo, unsign
 {
 	struct machine *mc = fc->mm->mc;
 	bool dropped = false;
+
+	/* else what one batch of reclaim leaves over makes a short run of every other one */
+	if (unlikely(frames_free(mc) < n))
+		reclaim_once(fc->mm, fc->task, &dropped);
+
 	struct page *pg = page_alloc_for(fc->mm, fc->task, &dropped);
 
 	if (!pg)

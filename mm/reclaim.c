@@ -446,6 +446,14 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 	return freed;
 }
 
+void reclaim_once(struct mm *mm, struct task *tk, bool *dropped)
+{
+	struct evict ev = { .mm = mm, .tk = tk };
+
+	evict_one_batch(&ev);
+	*dropped |= ev.dropped;
+}
+
 unsigned reclaim(struct mm *mm, unsigned want)
 {
 	bool dropped = false;
