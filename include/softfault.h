@@ -26,9 +26,10 @@
  *               it while others use it is allowed too: they finish, or get -EBADF.
  *   signals     "async-signal-safe" is said where it holds.  Touching a region's memory is as safe as touching memory, in a signal
  *               handler too, while SIGSEGV and SIGBUS are unblocked.  Elsewhere a call from a signal handler may deadlock.
- *   callbacks   run on threads of the library's own with all signals blocked, and may use libc.  A callback must not touch
- *               a region's memory of the same pool, and must not call back: every call but sf_io_done, sf_version, the sf_*_from / sf_*_to
- *               family and calls on *other* pools answers -EDEADLK there.
+ *   callbacks   run on threads of the library's own with all signals blocked but SIGSEGV, SIGBUS and their kin, and may use libc.  They may touch memory
+ *               of other pools.  A touch of the same pool's that is not in view fails with -EDEADLK (sf_try, sf_copy_from … or SIGBUS), for the
+ *               page might be waiting for this very thread.  They must not call back: every call but sf_io_done, sf_version, sf_try and the fault-safe
+ *               family answers -EDEADLK there.
  *   memory      SIGSEGV and SIGBUS belong to the library from the first sf_pool_create or fault-safe access on, or from the start of a
  *               program that has inlined ones (see sf_rearm).
  *   system      The host kernel takes no faults of ours: a region's address given to a system call may answer EFAULT.  Use
@@ -175,7 +176,10 @@ enum sf_fork {
 
 /* Every page that goes to a region's own store or file is summed, and verified when it comes back (pages in the pool's store always are). */
 #define SF_POOL_CHECKSUM   1u
-/* The host kernel's own touches of regions work.  Needs a privileged userfaultfd; this version cannot: -EOPNOTSUPP. */
+/* The host kernel's own touches of regions work: any buffer may be given to any system call, without pins; what cannot be had is EFAULT there.
+ * Needs a userfaultfd for kernel faults (CAP_SYS_PTRACE, access to /dev/userfaultfd, or vm.unprivileged_userfaultfd=1), else -EPERM; with SF_ENGINE_SEGV -EOPNOTSUPP.
+ * Every fault, a thread's own too, is then answered by one of max(workers, 2) threads of the pool's: tens of microseconds more.  A callback
+ * that touches its own pool waits for ever there. */
 #define SF_POOL_HOST_TOUCH 2u
 
 struct sf_pool_options {

@@ -18,6 +18,7 @@ static void ask_run(void *arg)
 {
 	struct ask *a = arg;
 
+	lib_thread.callback_pool = a->r->pool;
 	a->answer = a->r->on_error(a->r->arg, &a->err);
 }
 

@@ -8,6 +8,7 @@
  *   region.c     mapping, and all that changes a region's range; advise.c: advice, sync, what is where
  *   backing.c    the file or store behind a region, and its errors
  *   signal.c     handlers, chaining, sf_try            fork.c  the child of a fork
+ *   touch.c      pools in which the host kernel's own touches work
  *   pin.c        pins and system-call wrappers
  *   access.c     fault-safe access                     snapshot.c, sync_atomic.c
  *
@@ -44,6 +45,7 @@ void futex_wake(uint32_t *word, int count);
 struct lib_thread {
 	struct sf_try *top;    /* innermost scope */
 	unsigned in_callback;  /* running code of the application on the library's behalf */
+	const struct pool *callback_pool; /* whose: its memory cannot be had there */
 	unsigned chain_level;  /* see signal.c */
 	bool chaining;
 };
@@ -110,6 +112,8 @@ int workers_start(struct workers *ws, unsigned n);
 void workers_post(struct workers *ws, struct work *w); /* fault handler too */
 struct work *workers_take(struct workers *ws, bool wait); /* NULL: none, or stopping */
 void workers_stop(struct workers *ws); /* what is queued is done first */
+/* A thread with all signals blocked but the synchronous ones.  -errno. */
+int thread_start(pthread_t *ret, void *(*main)(void *arg), void *arg);
 /* Run fn(arg) on one of them and wait.  Fault handler too. */
 void workers_call(struct workers *ws, void (*fn)(void *arg), void *arg);
 
@@ -121,6 +125,7 @@ struct store_obj {
 	struct obj o;
 	enum store_kind kind;
 	uint32_t used;        /* by a pool, region or other store */
+	const struct pool *pool; /* the last that used it, for comparison only */
 	struct store_obj *below;
 	uint64_t max_bytes;
 	int fd;
@@ -136,6 +141,8 @@ struct store_obj {
 int64_t store_io(struct store_obj *s, enum sf_io_op op, void *buf, uint64_t len, uint64_t off);
 /* For whoever wants a store for itself.  -EBUSY. */
 int store_use(struct store_obj *s);
+/* For this pool, or one of its regions. */
+int store_use_for(struct store_obj *s, const struct pool *p);
 void store_unuse(struct store_obj *s);
 /* The store as the core knows them, above what it stands on; closed by store_core_close. */
 int store_core_open(struct store_obj *s, struct port *port, uint64_t slots, struct store **ret);
@@ -163,6 +170,7 @@ struct pool {
 	struct store *core_store;
 	unsigned nr_workers;
 	struct workers helpers, callers; /* read-ahead and such; error callbacks */
+	struct touch *touch;    /* of SF_POOL_HOST_TOUCH */
 	struct region *dead;    /* lock-free stack of regions that the core has let go of */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
 	uint64_t ahead;         /* pages that SF_WILLNEED has under way */
@@ -180,6 +188,10 @@ void windows_forget(void (*each)(struct pool *p));
 /* Resolve a fault at addr.  0, or -errno with the signal and code that say it.  Fault handler. */
 struct fault_answer { int signo, code; unsigned error_code; };
 int pool_fault(struct pool *p, vaddr_t addr, unsigned error_code, vaddr_t ip, struct fault_answer *ret);
+/* Threads that answer the host kernel's touches of the pool; and before a fault of such a pool is looked at by the thread that has it. */
+int touch_start(struct pool *p, unsigned threads);
+void touch_stop(struct pool *p);
+void touch_allow(struct pool *p, vaddr_t addr);
 void pool_reap(struct pool *p); /* free dead regions; not in the fault handler */
 
 /* ---------------------------------------------------------------- regions (region.c, advise.c, backing.c) */

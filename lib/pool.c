@@ -84,7 +84,7 @@ static int judge(const struct sf_pool_options *o)
 		return -EINVAL;
 	if (o->policy && !policy_find(o->policy))
 		return -EINVAL;
-	if (o->flags & SF_POOL_HOST_TOUCH || o->fork == SF_FORK_KEEP)
+	if ((o->flags & SF_POOL_HOST_TOUCH && o->engine == SF_ENGINE_SEGV) || o->fork == SF_FORK_KEEP)
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -112,15 +112,16 @@ static int open_port(struct pool *p, const struct sf_pool_options *o)
 {
 	static const enum host_engine engines[] = { ENGINE_AUTO, ENGINE_UFFD, ENGINE_SEGV };
 	uint64_t pages = o->bound >> PAGE_SHIFT;
+	bool touch = o->flags & SF_POOL_HOST_TOUCH;
 	struct host_port_config cfg = {
-		.engine = engines[o->engine], .lo = p->lo, .hi = p->hi, .own_lo = p->own_lo, .own_hi = p->lo,
+		.engine = touch ? ENGINE_UFFD : engines[o->engine], .host_touch = touch, .lo = p->lo, .hi = p->hi, .own_lo = p->own_lo, .own_hi = p->lo,
 		.bound_pages = pages ? MAX(4 * pages, 1u << 20) : 0, /* it may be raised later */
 		.fd_base = FD_BASE, .reserved = true, .self = self,
 	};
 	int err = host_port_create(&cfg, &p->port, NULL);
 
 	if (!err)
-		p->engine = host_port_signo(p->port) == 7 ? SF_ENGINE_UFFD : SF_ENGINE_SEGV;
+		p->engine = touch || host_port_signo(p->port) == 7 ? SF_ENGINE_UFFD : SF_ENGINE_SEGV;
 	return err;
 }
 
@@ -157,6 +158,7 @@ static void pool_close(struct pool *p)
 {
 	workers_stop(&p->helpers);
 	workers_stop(&p->callers);
+	touch_stop(p);
 	if (p->mc)
 		machine_destroy(p->mc);
 	pool_reap(p);
@@ -187,7 +189,7 @@ static int take_store(struct pool *p, sf_store *handle)
 
 	if (err || !handle)
 		return err;
-	err = store_use(s);
+	err = store_use_for(s, p);
 	if (err)
 		obj_put(&s->o);
 	else
@@ -214,6 +216,8 @@ static int pool_open(struct pool *p, const struct sf_pool_options *o)
 		err = store_core_open(p->store, p->port, store_slots(o) + 1, &p->core_store);
 	if (!err)
 		err = open_machine(p, o);
+	if (!err && o->flags & SF_POOL_HOST_TOUCH)
+		err = touch_start(p, MAX(o->workers, 2u));
 	return err;
 }
 
@@ -279,6 +283,7 @@ int sf_pool_destroy(sf_pool *pool)
 		window_del(p);
 		workers_stop(&p->helpers);
 		workers_stop(&p->callers);
+		touch_stop(p);
 		pool_reap(p);
 		obj_put(&p->o);
 	}

@@ -158,7 +158,7 @@ static int take_store(struct region *r, sf_store *handle)
 
 	if (err)
 		return err;
-	err = s->kind == STORE_COMPRESSED ? -EINVAL : store_use(s);
+	err = s->kind == STORE_COMPRESSED ? -EINVAL : store_use_for(s, r->pool);
 	if (err)
 		obj_put(&s->o);
 	else

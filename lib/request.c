@@ -156,6 +156,7 @@ static void req_run(struct work *w)
 {
 	struct request *r = container_of(w, struct request, work);
 
+	lib_thread.callback_pool = r->store->pool;
 	if (r->store->ops.submit)
 		req_submit(r);
 	else if (req_start(r))

@@ -199,7 +199,14 @@ static bool fault_in_pool(siginfo_t *si, greg_t *g, int *ret_err)
 
 	if (!is_page_fault(g, si) || !(p = pool_visit(addr)))
 		return false;
-	*ret_err = pool_fault(p, addr, (unsigned)g[REG_ERR], (vaddr_t)g[REG_RIP], &ans);
+	if (p->touch)
+		touch_allow(p, addr);
+	if (lib_thread.in_callback && lib_thread.callback_pool == p) { /* it might wait for what this thread should do */
+		*ret_err = -EDEADLK;
+		ans = (struct fault_answer){ SIGBUS, BUS_ADRERR, (unsigned)g[REG_ERR] };
+	} else {
+		*ret_err = pool_fault(p, addr, (unsigned)g[REG_ERR], (vaddr_t)g[REG_RIP], &ans);
+	}
 	pool_leave(p);
 	if (*ret_err) {
 		si->si_signo = ans.signo;

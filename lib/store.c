@@ -73,9 +73,11 @@ static int64_t memory_io(struct store_obj *s, enum sf_io_op op, char *buf, uint6
 
 static int64_t inline_io(struct store_obj *s, enum sf_io_op op, void *buf, uint64_t len, uint64_t off)
 {
+	struct lib_thread was = lib_thread;
 	int64_t r = 0;
 
 	lib_thread.in_callback++;
+	lib_thread.callback_pool = s->pool;
 	if (op == SF_IO_READ)
 		r = s->ops.read(s->arg, buf, len, off);
 	else if (op == SF_IO_WRITE)
@@ -84,7 +86,8 @@ static int64_t inline_io(struct store_obj *s, enum sf_io_op op, void *buf, uint6
 		r = s->ops.sync ? s->ops.sync(s->arg) : 0;
 	else if (s->ops.trim)
 		r = s->ops.trim(s->arg, off, len);
-	lib_thread.in_callback--;
+	lib_thread.in_callback = was.in_callback;
+	lib_thread.callback_pool = was.callback_pool;
 	if (r < 0 || op > SF_IO_WRITE)
 		return MIN(r, 0);
 	return (uint64_t)r == len ? r : -EIO;
@@ -292,6 +295,15 @@ int store_use(struct store_obj *s)
 	uint32_t none = 0;
 
 	return __atomic_compare_exchange_n(&s->used, &none, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) ? 0 : -EBUSY;
+}
+
+int store_use_for(struct store_obj *s, const struct pool *p)
+{
+	int err = store_use(s);
+
+	for (; !err && s; s = s->below)
+		s->pool = p;
+	return err;
 }
 
 void store_unuse(struct store_obj *s)

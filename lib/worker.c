@@ -57,7 +57,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-static int start_one(struct workers *ws)
+int thread_start(pthread_t *ret, void *(*main)(void *arg), void *arg)
 {
 	sigset_t all, old;
 	int err;
@@ -66,11 +66,18 @@ static int start_one(struct workers *ws)
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&ws->thread[ws->nr], NULL, worker_main, ws);
+	err = pthread_create(ret, NULL, main, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -err;
+}
+
+static int start_one(struct workers *ws)
+{
+	int err = thread_start(&ws->thread[ws->nr], worker_main, ws);
+
 	if (!err)
 		ws->nr++;
-	return -err;
+	return err;
 }
 
 int workers_start(struct workers *ws, unsigned n)

@@ -658,12 +658,12 @@ static int tables_open(struct host_port *hp)
 static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 {
 	struct uffd_open u;
-	int r = uffd_try_open(&u);
+	int r = hp->cfg.host_touch ? uffd_try_open_touch(&u) : uffd_try_open(&u);
 
 	if (r) {
 		*ret_why = r == -EPERM ? "userfaultfd: not permitted" : r == -ENOSYS ? "userfaultfd: the host kernel has none" :
 			   r == -EINVAL ? "userfaultfd: no SIGBUS mode or no write-protect" : "userfaultfd: does not open";
-		return -ENODEV;
+		return hp->cfg.host_touch && r == -EPERM ? r : -ENODEV;
 	}
 	hp->uffd = hp_keep_fd(hp, u.fd);
 	hp->can_move = u.features & UFFD_FEATURE_MOVE;
@@ -676,6 +676,28 @@ static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 	hp->pidfd = hp_keep_fd(hp, hp_call(hp, __NR_pidfd_open, hp_call(hp, __NR_getpid, 0), 0));
 	hp->port.cluster = 16;
 	return 0;
+}
+
+/* ---------------------------------------------------------------- faults as messages */
+
+int host_port_uffd(struct port *p)
+{
+	return to_host(p)->uffd;
+}
+
+void host_port_wake(struct port *p, vaddr_t va)
+{
+	struct uffdio_range r = { .start = va & PAGE_MASK, .len = PAGE_SIZE };
+
+	uffd_ioctl(to_host(p), UFFDIO_WAKE, &r);
+}
+
+int host_port_bar(struct port *p, vaddr_t va, bool barred)
+{
+	struct host_port *hp = to_host(p);
+	bool exec = pm_get(&hp->pm, PFN(va)) & PM_X;
+
+	return (int)hp_call(hp, __NR_mprotect, va & PAGE_MASK, PAGE_SIZE, barred ? PROT_NONE : range_prot(exec));
 }
 
 const struct host_engine_ops uffd_engine = { .open = uffd_open_engine, .close = uffd_close };

@@ -159,6 +159,7 @@ uint32_t hp_self(struct port *p);
 /* probe.c */
 struct uffd_open { int fd; bool user_only; uint64_t features; };
 int uffd_try_open(struct uffd_open *ret); /* with SIGBUS and write-protect; -errno */
+int uffd_try_open_touch(struct uffd_open *ret); /* without SIGBUS: faults, the host kernel's own too, are messages; -EPERM */
 int proc_mem_try_open(void);              /* fd that writes through PROT_NONE, or -errno */
 uint64_t host_read_number(const char *path, uint64_t otherwise);
 

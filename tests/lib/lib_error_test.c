@@ -77,7 +77,7 @@ static void short_and_corrupt_reads_are_found_out(void **state)
 	plan((struct sf_fault_plan){ .fail_read = 1, .short_count = 1 });
 	assert_int_equal(try_read(rig.m), -EIO);
 	plan((struct sf_fault_plan){ .fail_read = 1, .corrupt = 1 });
-	assert_int_equal(try_read(rig.m), -EIO);
+	assert_int_equal(try_read(rig.m), -EBADMSG);
 	assert_true(page_has(rig.m, mark(0)));
 	assert_int_equal(pool_stats(rig.pool).checksum_errors, 1);
 	close_rig();
