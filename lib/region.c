@@ -198,6 +198,8 @@ static int region_setup(struct region *r, const struct sf_map_options *o)
 		err = open_fd(r, o);
 	if (!err && o->kind != SF_ANON && (o->flags & SF_MAP_CHECKSUM || p->flags & SF_POOL_CHECKSUM))
 		err = open_sums(r);
+	if (!err && region_takes_batches(r))
+		rings_open(&p->rings);
 	if (!err && o->on_error)
 		err = workers_start(&p->callers, 1);
 	return err;
@@ -479,6 +481,24 @@ static int grow_sums(struct region *r, uint64_t len)
 	return 0;
 }
 
+/* Areas of different rights move one after the other; when the host refuses a later one, those before it go back.  A host that refuses
+ * that again and again leaves nothing to be done.  locked: map_lock */
+static void move_back(struct region *r, vaddr_t to)
+{
+	struct mm *mm = r->pool->mm;
+
+	for (unsigned tries = 0;; tries++) {
+		mm_lock(mm);
+		struct vm_area *v = find_vma(mm, NULL, r->addr);
+		uint64_t moved = v ? MIN(v->start - MIN(v->start, r->addr), r->len) : r->len;
+
+		mm_unlock(mm);
+		if (!moved || do_mremap(mm, to, moved, moved, 3 /* MREMAP_MAYMOVE | MREMAP_FIXED */, r->addr) > 0)
+			return;
+		SF_BUG_ON(tries == 100);
+	}
+}
+
 /* The core's errors: several areas in the way is -EFAULT there. */
 static int remap(struct region *r, uint64_t len, unsigned flags, vaddr_t to)
 {
@@ -492,6 +512,8 @@ static int remap(struct region *r, uint64_t len, unsigned flags, vaddr_t to)
 
 		mm_unlock(p->mm);
 		at = taken ? -EEXIST : do_mremap(p->mm, r->addr, r->len, len, flags, to);
+		if (at < 0 && !taken)
+			move_back(r, to);
 	} else {
 		at = do_mremap(p->mm, r->addr, r->len, len, flags, 0);
 	}

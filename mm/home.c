@@ -217,10 +217,10 @@ static unsigned home_gather(struct mm *mm, struct home_batch *hb, char *buf, str
 	return nr;
 }
 
-/* One run; when the file refuses it, page by page.  Not locked. */
-static void home_write_run(struct home_batch *hb, const struct home_run *r, const char *buf)
+/* One run, unless it has been written; when the file refuses it, page by page.  Not locked. */
+static void home_write_run(struct home_batch *hb, const struct home_run *r, const char *buf, bool done)
 {
-	int err = r->file->ops->write(r->file, buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off);
+	int err = done ? 0 : r->file->ops->write(r->file, buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off);
 	bool single = err && r->n > 1;
 
 	for (unsigned i = 0; i < r->n; i++) {
@@ -230,14 +230,34 @@ static void home_write_run(struct home_batch *hb, const struct home_run *r, cons
 	}
 }
 
+/* Runs of one file together if it can take them so.  Not locked. */
+static void home_write_runs(struct home_batch *hb, const struct home_run *runs, unsigned nr, const char *buf)
+{
+	struct file_piece piece[SF_IOBUF_PAGES];
+	unsigned n;
+
+	for (unsigned i = 0; i < nr; i += n) {
+		struct sf_file *f = runs[i].file;
+
+		for (n = 0; i + n < nr && runs[i + n].file == f; n++) {
+			const struct home_run *r = &runs[i + n];
+
+			piece[n] = (struct file_piece){ buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off, -EAGAIN };
+		}
+		if (n > 1 && f->ops->write_all)
+			f->ops->write_all(f, piece, n);
+		for (unsigned k = 0; k < n; k++)
+			home_write_run(hb, &runs[i + k], buf, !piece[k].err);
+	}
+}
+
 unsigned home_write(struct mm *mm, struct home_batch *hb, char *buf, bool evict)
 {
 	struct home_run runs[SF_IOBUF_PAGES];
 	unsigned nr = home_gather(mm, hb, buf, runs), freed = 0;
 
 	mm_unlock(mm);
-	for (unsigned i = 0; i < nr; i++)
-		home_write_run(hb, &runs[i], buf);
+	home_write_runs(hb, runs, nr, buf);
 	mm_lock(mm);
 	for (unsigned i = 0; i < nr; i++)
 		file_put(runs[i].file);
