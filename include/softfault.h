@@ -158,7 +158,7 @@ struct sf_fault_plan {
 SF_API int sf_store_faulty(sf_store *below, sf_store **ret);
 SF_API int sf_store_faulty_plan(sf_store *store, const struct sf_fault_plan *plan); /* -EINVAL: another kind of store */
 
-/* Give a store up.  -EBUSY while a pool, region or other store uses it. */
+/* Give a store up.  -EBUSY while a pool, region or other store uses it; a touch of an unmapped region that is still under way counts. */
 SF_API int sf_store_close(sf_store *store);
 
 /* ================================================================ pools */

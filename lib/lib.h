@@ -228,6 +228,7 @@ struct region {
 	uint32_t *sums;         /* a sum for each page at home, 0: unknown */
 	uint64_t sums_len;
 	int async_error;        /* of SF_SYNC_ASYNC */
+	uint32_t jobs;          /* of the pool's threads, each as good as a reference */
 	uint32_t snapshots;     /* that keep it from changing its range */
 	struct snap *snap;      /* it shows this snapshot of another one's contents */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
@@ -241,6 +242,8 @@ static inline bool has_home(const struct region *r) { return r->kind == SF_FILE_
 /* call_begin for a region, with op_lock; -EBADF if it is gone. */
 int region_begin(struct scope *sc, sf_region *handle, struct region **ret);
 void region_end(struct scope *sc, struct region *r);
+void region_job(struct region *r);
+void region_job_done(struct region *r); /* the caller's claim on r is over */
 /* [off, off+len) are whole pages inside the region.  op_lock. */
 int region_range(const struct region *r, uint64_t off, uint64_t len);
 bool region_pinned(struct region *r, uint64_t off, uint64_t len);

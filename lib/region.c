@@ -353,6 +353,28 @@ int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_reg
 	return err;
 }
 
+void region_job(struct region *r)
+{
+	__atomic_fetch_add(&r->jobs, 1, __ATOMIC_RELAXED);
+}
+
+void region_job_done(struct region *r)
+{
+	if (!__atomic_sub_fetch(&r->jobs, 1, __ATOMIC_ACQ_REL))
+		futex_wake(&r->jobs, INT32_MAX); /* of an address that may be gone: then nobody sleeps there */
+}
+
+/* They see that it is gone, and stop.  Afterwards what the region had is free, unless a touch of it is under way. */
+static void wait_for_jobs(struct region *r)
+{
+	uint32_t n;
+
+	lk_drop(&r->op_lock);
+	while ((n = __atomic_load_n(&r->jobs, __ATOMIC_ACQUIRE)))
+		futex_wait(&r->jobs, n);
+	lk_take(&r->op_lock);
+}
+
 int sf_unmap(sf_region *region)
 {
 	struct region *r;
@@ -366,6 +388,7 @@ int sf_unmap(sf_region *region)
 	} else {
 		handle_close(&r->o);
 		r->gone = true;
+		wait_for_jobs(r);
 		lk_take(&r->pool->map_lock);
 		if (r->snap)
 			region_disown(r);

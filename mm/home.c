@@ -102,6 +102,14 @@ static void home_mark(struct mm *mm, struct home_batch *hb, struct page *pg, boo
 	hb->pg[hb->n++] = pg;
 }
 
+/* Rights may have been taken away while the lock was. */
+static bool touchable(struct mm *mm, uint64_t pfn)
+{
+	struct vm_area *v = vma_lookup(mm, NULL, PVA(pfn));
+
+	return v && v->flags & VM_PROT;
+}
+
 /* Back to what it was.  saved: the file has its contents now. */
 static void home_unmark(struct mm *mm, struct page *pg, bool hidden, bool saved)
 {
@@ -117,7 +125,7 @@ static void home_unmark(struct mm *mm, struct page *pg, bool hidden, bool saved)
 		mm->rss_file++;
 	else
 		mm->rss_anon++;
-	if (!hidden && !port->ops->show(port, PVA(pg->pfn), pg->hid, 1, PT_R)) {
+	if (!hidden && touchable(mm, pg->pfn) && !port->ops->show(port, PVA(pg->pfn), pg->hid, 1, PT_R)) {
 		pg->flags |= PG_VISIBLE;
 		mc->policy->insert(mc, pg, FILL_DEMAND);
 		return;
