@@ -162,6 +162,7 @@ static void pool_close(struct pool *p)
 	if (p->mc)
 		machine_destroy(p->mc);
 	pool_reap(p);
+	rings_close(&p->rings);
 	if (p->core_store)
 		store_core_close(p->core_store);
 	if (p->port)
