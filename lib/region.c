@@ -241,7 +241,7 @@ static int region_place(struct region *r, vaddr_t addr, bool fixed)
 	at = do_mmap(p->mm, (vaddr_t)at, r->len, r->prot, flags, &r->file, PT_R | PT_W, 0);
 	if (at < 0) {
 		__atomic_fetch_sub(&p->mc->homes, r->file.write_back, __ATOMIC_RELAXED);
-		return (int)at;
+		return at == -EPERM ? -ENOMEM : (int)at; /* EPERM: only below the window was there room */
 	}
 	r->addr = (vaddr_t)at;
 	p->nr_regions++;
