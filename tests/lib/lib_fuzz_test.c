@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fuzz_test.c - random calls on regions of every kind against a plain model of what each byte must be
  *
- *	lib_fuzz_test [SEED [STEPS]]
+ *	lib_fuzz_test [SEED [STEPS]]      without: four fixed seeds
  *
  * The model knows the bytes, what the home has, the rights, and what each snapshot has.  What an unordered region's home has before a sync is
  * anybody's guess, so contents are only given up there after one. */
@@ -429,9 +429,15 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = { cmocka_unit_test(random_calls_against_a_model) };
 
-	if (argc > 1)
-		seed_arg = (unsigned)atoi(argv[1]);
+	int failed = 0;
+
 	if (argc > 2)
 		steps_arg = (unsigned)atoi(argv[2]);
-	return run_on_engines("fuzz", tests, 1);
+	if (argc > 1) {
+		seed_arg = (unsigned)atoi(argv[1]);
+		return run_on_engines("fuzz", tests, 1);
+	}
+	for (seed_arg = 1; seed_arg <= 4; seed_arg++)
+		failed += run_on_engines("fuzz", tests, 1);
+	return failed;
 }
