@@ -69,13 +69,14 @@ static void map_one(void)
 	v->ordered = is_shared() && rnd(2);
 	v->pages = 1 + rnd(MAX_PAGES / 2);
 	v->fd = -1;
+	bool direct = v->kind == SF_STORE && !rnd(4);
 	if (v->kind != SF_ANON) {
-		v->fd = temp_file(FILE_PAGES);
+		v->fd = direct ? temp_file(FILE_PAGES) : memory_file(FILE_PAGES);
 		mo.kind = v->kind;
 		mo.flags = (v->ordered ? SF_MAP_ORDERED : 0) | (rnd(2) ? SF_MAP_CHECKSUM : 0);
 	}
 	if (v->kind == SF_STORE) {
-		OK(sf_store_file(v->fd, 0, rnd(2) ? SF_STORE_DIRECT : 0, &v->store));
+		OK(sf_store_file(v->fd, 0, direct ? SF_STORE_DIRECT : 0, &v->store));
 		mo.store = v->store;
 	} else if (v->kind != SF_ANON) {
 		mo.fd = v->fd;
@@ -237,7 +238,7 @@ static void snapshot_step(void)
 
 static void through_a_file(unsigned from, unsigned n)
 {
-	int fd = temp_file(0);
+	int fd = memory_file(0);
 	bool ok = true;
 
 	n = n > 30 ? 30 : n;
