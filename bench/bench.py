@@ -308,7 +308,11 @@ class Paging:
         return self.cg.argv(argv) if means.startswith('mmap') else argv
 
     def run(self, argv):
-        r = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+        try:
+            r = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            print('  not done in 60 s:', ' '.join(argv[-8:]), file=sys.stderr)
+            return ()
         try:
             return tuple(float(x) for x in r.stdout.split()[-2:])
         except ValueError:

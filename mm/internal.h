@@ -65,8 +65,8 @@ void page_apply_deferred(struct mm *mm, struct page *pg);
 /* ---------------------------------------------------------------- reclaim.c */
 
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped);
-/* One batch, whatever comes of it. */
-void reclaim_once(struct mm *mm, struct task *tk, bool *dropped);
+/* One batch by the policy's choice, of which what is clean goes.  Never lets go of the lock. */
+void reclaim_clean(struct mm *mm, struct task *tk);
 /* Pages that the stores' memory takes from the bound. */
 uint64_t store_pages(struct machine *mc);
 /* Pages evicted together; small bounds have small batches. */

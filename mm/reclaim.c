@@ -446,12 +446,13 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 	return freed;
 }
 
-void reclaim_once(struct mm *mm, struct task *tk, bool *dropped)
+void reclaim_clean(struct mm *mm, struct task *tk)
 {
 	struct evict ev = { .mm = mm, .tk = tk };
 
-	evict_one_batch(&ev);
-	*dropped |= ev.dropped;
+	balance(mm);
+	pick_victims(&ev);
+	drop_clean(&ev);
 }
 
 unsigned reclaim(struct mm *mm, unsigned want)
