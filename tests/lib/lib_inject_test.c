@@ -42,14 +42,14 @@ static bool disarm(void)
 
 static const int errors[] = { -ENOMEM, -EIO, -EAGAIN };
 
-static void making_a_pool(void **state)
+static void make_pools(unsigned flags)
 {
 	for (unsigned n = 1;; n++) {
 		sf_pool *pool;
 		int err;
 
 		arm(n, errors[n % 3]);
-		err = sf_pool_create(POOL_OPTIONS(.bound = BOUND), &pool);
+		err = sf_pool_create(POOL_OPTIONS(.bound = BOUND, .flags = flags), &pool);
 		bool hit = disarm();
 
 		if (!err)
@@ -58,6 +58,13 @@ static void making_a_pool(void **state)
 			break;
 		assert_true(err <= 0 && err > -4096);
 	}
+}
+
+static void making_a_pool(void **state)
+{
+	make_pools(0);
+	make_pools(SF_POOL_CHECKSUM);
+	make_pools(SF_POOL_HOST_TOUCH);
 }
 
 /* One round of everything; true: some call failed on the way. */
