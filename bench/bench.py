@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """bench.py - what softfault costs, as ratios measured in one run
 
-    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory uml
+    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory uml lib
 
 Every figure is the median of N runs (5 unless told), and what is compared runs in turn, A B A B, so that a drift of the
 machine hits both.  Costs of faults and the first table of programs are processor time, which a busy machine disturbs least; programs
@@ -247,6 +247,132 @@ def section_uml(b):
             print(f'  {mode}: UML did not run here')
 
 
+BOUND, DATA = 64 << 20, 256 << 20
+
+
+class CacheCgroup:
+    """A memory cgroup of the bound's size, for mappings of a file that nobody else reads; OSError where it cannot be had."""
+    def __init__(self):
+        if os.geteuid():
+            raise OSError('only root may make one')
+        root = '/sys/fs/cgroup'
+        if os.path.isdir(root + '/memory'):
+            self.dir, limit = root + '/memory/sf-bench-lib', 'memory.limit_in_bytes'
+        elif 'memory' in open(root + '/cgroup.controllers').read().split():
+            with open(root + '/cgroup.subtree_control', 'w') as f:
+                f.write('+memory')
+            self.dir, limit = root + '/sf-bench-lib', 'memory.max'
+        else:
+            raise OSError('no memory controller')
+        os.makedirs(self.dir, exist_ok=True)
+        with open(f'{self.dir}/{limit}', 'w') as f:
+            f.write(str(BOUND + (4 << 20))) # the program itself
+
+    def argv(self, argv):
+        return ['sh', '-c', f'echo $$ > {self.dir}/cgroup.procs; exec "$@"', 'sh', *argv]
+
+    def close(self):
+        try:
+            os.rmdir(self.dir)
+        except OSError:
+            pass
+
+
+def lib_files(b):
+    """Two files of random bytes: one that stays in the host's page cache, one for those who are to read the device."""
+    files = [os.path.join(b.work, n) for n in ('warm', 'cold')]
+    for path in files:
+        with open(path, 'wb') as f:
+            for _ in range(DATA >> 20):
+                f.write(os.urandom(1 << 20))
+            f.flush()
+            os.fsync(f.fileno())
+            if path.endswith('cold'):
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return files
+
+
+class Paging:
+    def __init__(self, b):
+        self.b, self.cg = b, None
+        self.warm, self.cold = lib_files(b)
+        try:
+            self.cg = CacheCgroup()
+        except OSError as e:
+            print(f'  no memory cgroup to compare mmap in: {e}')
+
+    def argv(self, means, pattern, op, page, threads):
+        device = means.endswith('-direct') or means.startswith('mmap') or pattern == 'once'
+        argv = [os.path.join(self.b.build, 'lib_paging'), means, pattern, op, str(page), str(threads), self.cold if device else self.warm,
+                str(BOUND), '250']
+        return self.cg.argv(argv) if means.startswith('mmap') else argv
+
+    def run(self, argv):
+        try:
+            r = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            print('  not done in 60 s:', ' '.join(argv[-8:]), file=sys.stderr)
+            return ()
+        try:
+            return tuple(float(x) for x in r.stdout.split()[-2:])
+        except ValueError:
+            print('  failed:', ' '.join(argv), r.stderr.strip()[-200:], file=sys.stderr)
+        return ()
+
+    def line(self, label, means, *how):
+        got = {m: [] for m in means}
+        for _ in range(self.b.runs):
+            for m in means:
+                got[m].append(self.run(self.argv(m, *how)) or (float('nan'),) * 2)
+        med = {m: tuple(statistics.median(x[i] for x in v) for i in (0, 1)) for m, v in got.items()}
+        print(f'  {label:32s}' + ''.join(f'{med[m][0]:10,.0f} {med[m][1]:9,.0f}' for m in means), flush=True)
+        return med
+
+    def table(self, title, means, lines):
+        means = [m for m in means if self.cg or not m.startswith('mmap')]
+        print(f'\n{title}\n  {"":32s}' + ''.join(f'{m:>20s}' for m in means))
+        return {label: self.line(label, means, *how) for label, *how in lines}
+
+
+def lib_tables(p):
+    warm = p.table('Data warm in the page cache: accesses a second, and ns of processor time for each', ('uffd', 'segv', 'pool', 'pread'), [
+        ('uniform reads, 4 KiB', 'uniform', 'r', 4096, 1), ('Zipf reads, 4 KiB', 'zipf', 'r', 4096, 1),
+        ('uniform writes, 4 KiB', 'uniform', 'w', 4096, 1), ('Zipf writes, 4 KiB', 'zipf', 'w', 4096, 1),
+        ('uniform reads, 64 KiB', 'uniform', 'r', 65536, 1), ('Zipf reads, 64 KiB', 'zipf', 'r', 65536, 1),
+        ('Zipf writes, 64 KiB', 'zipf', 'w', 65536, 1),
+        ('uniform reads, 4 KiB, 2 threads', 'uniform', 'r', 4096, 2), ('Zipf reads, 4 KiB, 2 threads', 'zipf', 'r', 4096, 2),
+        ('Zipf writes, 4 KiB, 2 threads', 'zipf', 'w', 4096, 2)])
+    print(f"  uffd: uniform {warm['uniform reads, 4 KiB']['uffd'][0] / 90000:.2f} of 90,000 reads/s, "
+          f"Zipf {warm['Zipf reads, 4 KiB']['uffd'][0] / 504000:.2f} of 504,000")
+    scan = p.table('Sequential scan, every byte: pages of 4 KiB a second, and ns for each', ('uffd', 'segv', 'pread'), [
+        ('warm, 1 thread', 'scan', 'r', 4096, 1), ('warm, 2 threads', 'scan', 'r', 4096, 2)])
+    cold = p.table('Cold data, no page twice', ('uffd', 'segv', 'pread'), [('shuffled reads, 4 KiB', 'once', 'r', 4096, 1)])
+    for label, m in (scan | cold).items():
+        print(f'  {label}: ' + ', '.join(f"{e} {m[e][0] / m['pread'][0]:.2f} of pread by wall, {m['pread'][1] / m[e][1]:.2f} by processor"
+                                         for e in ENGINES))
+    p.table('From the device: mmap in a memory cgroup of the same size', ('uffd-direct', 'pool-direct', 'mmap', 'mmap-random'), [
+        ('uniform reads, 4 KiB', 'uniform', 'r', 4096, 1), ('Zipf reads, 4 KiB', 'zipf', 'r', 4096, 1),
+        ('Zipf writes, 4 KiB', 'zipf', 'w', 4096, 1), ('Zipf reads, 4 KiB, 2 threads', 'zipf', 'r', 4096, 2)])
+
+
+def section_lib(b):
+    print(f'\nlibsoftfault: {DATA >> 20} MiB of data in {BOUND >> 20} MiB')
+    p = Paging(b)
+    try:
+        lib_tables(p)
+    finally:
+        if p.cg:
+            p.cg.close()
+    for title, *argv in (('Fault-safe access, ns of processor time', 'lib_access'), ('Snapshots', 'lib_snapshot'),
+                         ('Many regions, ns each', 'lib_cost', 'regions', '1000'), ('', 'lib_cost', 'regions', '100000'),
+                         ('Sparse regions, ns a touch', 'lib_cost', 'sparse', '1'), ('', 'lib_cost', 'sparse', '100'),
+                         ('Traps, ns', 'lib_cost', 'trap')):
+        if title:
+            print('\n' + title)
+        r = subprocess.run([os.path.join(b.build, argv[0]), *argv[1:]], capture_output=True, text=True, timeout=120)
+        print('  ' + (r.stdout or r.stderr).rstrip().replace('\n', '\n  '), flush=True)
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument('build')
@@ -255,7 +381,7 @@ def main():
     a = ap.parse_args()
     b = Bench(a.build, a.runs)
     table = {'faults': section_faults, 'programs': section_programs, 'pressure': section_pressure, 'memory': section_memory,
-             'uml': section_uml}
+             'uml': section_uml, 'lib': section_lib}
     try:
         for s in a.sections or table:
             table[s](b)

@@ -135,7 +135,8 @@ struct sf_store_ops {
 SF_API int sf_store_create(const struct sf_store_ops *ops, void *arg, sf_store **ret);
 
 #define SF_STORE_DIRECT 1u /* O_DIRECT: past the host's page cache */
-/* A file.  fd: open for reading and writing, duplicated.  max_bytes 0: one tebibyte (it stays sparse).  -EBADF, -ESPIPE, -EINVAL (O_DIRECT is
+/* A file.  Changed pages of a region that lie apart are written to it with one call where the host permits io_uring (SF_FILE_SHARED regions likewise), else one by
+ * one.  fd: open for reading and writing, duplicated.  max_bytes 0: one tebibyte (it stays sparse).  -EBADF, -ESPIPE, -EINVAL (O_DIRECT is
  * refused by the file system). */
 SF_API int sf_store_file(int fd, uint64_t max_bytes, unsigned flags, sf_store **ret);
 /* Plain memory outside every bound, at most max_bytes (not 0). */
@@ -157,7 +158,7 @@ struct sf_fault_plan {
 SF_API int sf_store_faulty(sf_store *below, sf_store **ret);
 SF_API int sf_store_faulty_plan(sf_store *store, const struct sf_fault_plan *plan); /* -EINVAL: another kind of store */
 
-/* Give a store up.  -EBUSY while a pool, region or other store uses it. */
+/* Give a store up.  -EBUSY while a pool, region or other store uses it; a touch of an unmapped region that is still under way counts. */
 SF_API int sf_store_close(sf_store *store);
 
 /* ================================================================ pools */

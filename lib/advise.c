@@ -44,7 +44,7 @@ static void job_done(struct job *j)
 	struct region *r = j->region;
 
 	free(j);
-	obj_put(&r->o);
+	region_job_done(r);
 }
 
 static void run_willneed(struct work *w)
@@ -99,7 +99,7 @@ static int job_post(struct region *r, void (*fn)(struct work *w), uint64_t off, 
 	if (!j)
 		return err ? err : -ENOMEM;
 	*j = (struct job){ .work.fn = fn, .region = r, .off = off, .end = end, .flags = flags };
-	obj_get(&r->o);
+	region_job(r);
 	workers_post(&r->pool->helpers, &j->work);
 	return 0;
 }

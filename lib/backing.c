@@ -229,6 +229,49 @@ static int region_write(struct sf_file *f, const void *buf, size_t len, uint64_t
 	}
 }
 
+static int home_fd(const struct region *r)
+{
+	return !r->store ? r->fd : r->store->kind == STORE_FILE ? r->store->fd : -1;
+}
+
+/* What lies within the home's bounds, as one batch; the rest is left to region_write. */
+static void region_write_all(struct sf_file *f, struct file_piece *pieces, unsigned n)
+{
+	struct region *r = region_of(f);
+	struct uring_write w[URING_MOST];
+	struct stat st = { 0 };
+	int fd = home_fd(r);
+	unsigned k = 0;
+
+	if (fd < 0 || n > URING_MOST || host_call2(__NR_fstat, fd, &st))
+		return;
+	uint64_t end = r->store ? r->store->max_bytes : S_ISREG(st.st_mode) ? (uint64_t)st.st_size : INT64_MAX;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t off = r->offset + pieces[i].off;
+
+		if (off <= end && pieces[i].len <= end - off)
+			w[k++] = (struct uring_write){ pieces[i].buf, (uint32_t)pieces[i].len, off, -EAGAIN, &pieces[i] };
+	}
+	if (k < 2 || !rings_write(&r->pool->rings, fd, w, k))
+		return;
+	for (unsigned i = 0; i < k; i++) {
+		struct file_piece *p = w[i].arg;
+
+		p->err = w[i].result == (int64_t)p->len ? 0 : -EIO;
+		if (p->err)
+			continue;
+		sums_set(r, p->buf, p->len, p->off);
+		sf_count(&r->home_out, p->len >> PAGE_SHIFT);
+		sf_count(&r->pool->home_out, p->len >> PAGE_SHIFT);
+	}
+}
+
+bool region_takes_batches(const struct region *r)
+{
+	return has_home(r) && home_fd(r) >= 0;
+}
+
 int region_flush(struct region *r)
 {
 	if (r->store)
@@ -258,5 +301,5 @@ const struct sf_file_ops region_anon_ops = {
 	.read = region_read, .size = region_size, .release = region_release, .type = &vm_anon,
 };
 const struct sf_file_ops region_file_ops = {
-	.read = region_read, .size = region_size, .release = region_release, .write = region_write, .type = &vm_home,
+	.read = region_read, .size = region_size, .release = region_release, .write = region_write, .write_all = region_write_all, .type = &vm_home,
 };

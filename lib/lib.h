@@ -8,6 +8,7 @@
  *   region.c     mapping, and all that changes a region's range; advise.c: advice, sync, what is where
  *   backing.c    the file or store behind a region, and its errors
  *   signal.c     handlers, chaining, sf_try            fork.c  the child of a fork
+ *   uring.c      many writes to a file with one call of the host
  *   touch.c      pools in which the host kernel's own touches work
  *   pin.c        pins and system-call wrappers
  *   access.c     fault-safe access                     snapshot.c, sync_atomic.c
@@ -152,6 +153,19 @@ int requests_open(struct store_obj *s);
 void requests_close(struct store_obj *s);
 int64_t request_io(struct store_obj *s, enum sf_io_op op, void *buf, uint64_t len, uint64_t off);
 
+/* ---------------------------------------------------------------- batches of writes (uring.c) */
+
+#define NR_RINGS 2u
+#define URING_MOST 32u
+struct uring { struct lk lock; int fd; uint32_t entries; char *mem, *sqes; size_t mem_len, sqes_len; uint32_t off[8]; };
+struct rings { uint32_t nr; struct uring ring[NR_RINGS]; };
+struct uring_write { const char *buf; uint32_t len; uint64_t off; int64_t result; void *arg; };
+/* Have them, if the host lets us; not in the fault handler. */
+void rings_open(struct rings *rs);
+void rings_close(struct rings *rs);
+/* Make n writes at once, and wait; each has its bytes or -errno as result.  False: no ring is free, nothing was done.  Fault handler too. */
+bool rings_write(struct rings *rs, int fd, struct uring_write *w, unsigned n);
+
 /* ---------------------------------------------------------------- pools (pool.c, window.c) */
 
 struct region;
@@ -170,6 +184,7 @@ struct pool {
 	struct store *core_store;
 	unsigned nr_workers;
 	struct workers helpers, callers; /* read-ahead and such; error callbacks */
+	struct rings rings;     /* for regions whose home is a file */
 	struct touch *touch;    /* of SF_POOL_HOST_TOUCH */
 	struct region *dead;    /* lock-free stack of regions that the core has let go of */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
@@ -213,6 +228,7 @@ struct region {
 	uint32_t *sums;         /* a sum for each page at home, 0: unknown */
 	uint64_t sums_len;
 	int async_error;        /* of SF_SYNC_ASYNC */
+	uint32_t jobs;          /* of the pool's threads, each as good as a reference */
 	uint32_t snapshots;     /* that keep it from changing its range */
 	struct snap *snap;      /* it shows this snapshot of another one's contents */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
@@ -226,6 +242,8 @@ static inline bool has_home(const struct region *r) { return r->kind == SF_FILE_
 /* call_begin for a region, with op_lock; -EBADF if it is gone. */
 int region_begin(struct scope *sc, sf_region *handle, struct region **ret);
 void region_end(struct scope *sc, struct region *r);
+void region_job(struct region *r);
+void region_job_done(struct region *r); /* the caller's claim on r is over */
 /* [off, off+len) are whole pages inside the region.  op_lock. */
 int region_range(const struct region *r, uint64_t off, uint64_t len);
 bool region_pinned(struct region *r, uint64_t off, uint64_t len);
@@ -233,6 +251,7 @@ bool region_pinned(struct region *r, uint64_t off, uint64_t len);
 int region_adopt(struct pool *p, vaddr_t addr, uint64_t len, struct snap *snap, struct region **ret);
 void snapshot_unmapped(struct snap *snap); /* snapshot.c: its region is no more; locked: map_lock */
 /* Everything that is behind it, at off of the region.  Fault handler. */
+bool region_takes_batches(const struct region *r);
 int region_flush(struct region *r);
 enum swap_verdict region_swap_error(struct machine *mc, struct sf_file *f, uint64_t pgoff, int err, unsigned attempt, void *buf);
 

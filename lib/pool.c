@@ -16,6 +16,7 @@
 #define OWN_LEAST (4ull << 30)
 #define WINDOW_DEFAULT (1ull << 40)
 #define WINDOW_MIN (1ull << 20)
+#define WINDOW_EDGE (64 * PAGE_SIZE) /* which the core leaves free; so one region may be as long as the window */
 #define STORE_DEFAULT (64ull << 30)
 #define BOUND_MIN (MACHINE_MIN_PAGES * PAGE_SIZE)
 #define FD_BASE 100
@@ -91,7 +92,7 @@ static int judge(const struct sf_pool_options *o)
 
 static int reserve(struct pool *p, uint64_t window)
 {
-	uint64_t size = PAGE_ALIGN(MAX(window ? window : WINDOW_DEFAULT, WINDOW_MIN)), own = MAX(MIN(size & ~(SF_CLUSTER_MAX - 1), OWN_MOST), OWN_LEAST);
+	uint64_t size = PAGE_ALIGN(MAX(window ? window : WINDOW_DEFAULT, WINDOW_MIN)) + WINDOW_EDGE, own = MAX(MIN(size & ~(SF_CLUSTER_MAX - 1), OWN_MOST), OWN_LEAST);
 	uint64_t bytes = size + own;
 	void *mem = mmap(NULL, bytes + SF_CLUSTER_MAX, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	vaddr_t lo = (vaddr_t)mem;
@@ -162,6 +163,7 @@ static void pool_close(struct pool *p)
 	if (p->mc)
 		machine_destroy(p->mc);
 	pool_reap(p);
+	rings_close(&p->rings);
 	if (p->core_store)
 		store_core_close(p->core_store);
 	if (p->port)

@@ -198,6 +198,8 @@ static int region_setup(struct region *r, const struct sf_map_options *o)
 		err = open_fd(r, o);
 	if (!err && o->kind != SF_ANON && (o->flags & SF_MAP_CHECKSUM || p->flags & SF_POOL_CHECKSUM))
 		err = open_sums(r);
+	if (!err && region_takes_batches(r))
+		rings_open(&p->rings);
 	if (!err && o->on_error)
 		err = workers_start(&p->callers, 1);
 	return err;
@@ -239,7 +241,7 @@ static int region_place(struct region *r, vaddr_t addr, bool fixed)
 	at = do_mmap(p->mm, (vaddr_t)at, r->len, r->prot, flags, &r->file, PT_R | PT_W, 0);
 	if (at < 0) {
 		__atomic_fetch_sub(&p->mc->homes, r->file.write_back, __ATOMIC_RELAXED);
-		return (int)at;
+		return at == -EPERM ? -ENOMEM : (int)at; /* EPERM: only below the window was there room */
 	}
 	r->addr = (vaddr_t)at;
 	p->nr_regions++;
@@ -351,6 +353,28 @@ int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_reg
 	return err;
 }
 
+void region_job(struct region *r)
+{
+	__atomic_fetch_add(&r->jobs, 1, __ATOMIC_RELAXED);
+}
+
+void region_job_done(struct region *r)
+{
+	if (!__atomic_sub_fetch(&r->jobs, 1, __ATOMIC_ACQ_REL))
+		futex_wake(&r->jobs, INT32_MAX); /* of an address that may be gone: then nobody sleeps there */
+}
+
+/* They see that it is gone, and stop.  Afterwards what the region had is free, unless a touch of it is under way. */
+static void wait_for_jobs(struct region *r)
+{
+	uint32_t n;
+
+	lk_drop(&r->op_lock);
+	while ((n = __atomic_load_n(&r->jobs, __ATOMIC_ACQUIRE)))
+		futex_wait(&r->jobs, n);
+	lk_take(&r->op_lock);
+}
+
 int sf_unmap(sf_region *region)
 {
 	struct region *r;
@@ -364,6 +388,7 @@ int sf_unmap(sf_region *region)
 	} else {
 		handle_close(&r->o);
 		r->gone = true;
+		wait_for_jobs(r);
 		lk_take(&r->pool->map_lock);
 		if (r->snap)
 			region_disown(r);
@@ -479,6 +504,24 @@ static int grow_sums(struct region *r, uint64_t len)
 	return 0;
 }
 
+/* Areas of different rights move one after the other; when the host refuses a later one, those before it go back.  A host that refuses
+ * that again and again leaves nothing to be done.  locked: map_lock */
+static void move_back(struct region *r, vaddr_t to)
+{
+	struct mm *mm = r->pool->mm;
+
+	for (unsigned tries = 0;; tries++) {
+		mm_lock(mm);
+		struct vm_area *v = find_vma(mm, NULL, r->addr);
+		uint64_t moved = v ? MIN(v->start - MIN(v->start, r->addr), r->len) : r->len;
+
+		mm_unlock(mm);
+		if (!moved || do_mremap(mm, to, moved, moved, 3 /* MREMAP_MAYMOVE | MREMAP_FIXED */, r->addr) > 0)
+			return;
+		SF_BUG_ON(tries == 100);
+	}
+}
+
 /* The core's errors: several areas in the way is -EFAULT there. */
 static int remap(struct region *r, uint64_t len, unsigned flags, vaddr_t to)
 {
@@ -492,6 +535,8 @@ static int remap(struct region *r, uint64_t len, unsigned flags, vaddr_t to)
 
 		mm_unlock(p->mm);
 		at = taken ? -EEXIST : do_mremap(p->mm, r->addr, r->len, len, flags, to);
+		if (at < 0 && !taken)
+			move_back(r, to);
 	} else {
 		at = do_mremap(p->mm, r->addr, r->len, len, flags, 0);
 	}

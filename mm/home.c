@@ -102,6 +102,14 @@ static void home_mark(struct mm *mm, struct home_batch *hb, struct page *pg, boo
 	hb->pg[hb->n++] = pg;
 }
 
+/* Rights may have been taken away while the lock was. */
+static bool touchable(struct mm *mm, uint64_t pfn)
+{
+	struct vm_area *v = vma_lookup(mm, NULL, PVA(pfn));
+
+	return v && v->flags & VM_PROT;
+}
+
 /* Back to what it was.  saved: the file has its contents now. */
 static void home_unmark(struct mm *mm, struct page *pg, bool hidden, bool saved)
 {
@@ -117,7 +125,7 @@ static void home_unmark(struct mm *mm, struct page *pg, bool hidden, bool saved)
 		mm->rss_file++;
 	else
 		mm->rss_anon++;
-	if (!hidden && !port->ops->show(port, PVA(pg->pfn), pg->hid, 1, PT_R)) {
+	if (!hidden && touchable(mm, pg->pfn) && !port->ops->show(port, PVA(pg->pfn), pg->hid, 1, PT_R)) {
 		pg->flags |= PG_VISIBLE;
 		mc->policy->insert(mc, pg, FILL_DEMAND);
 		return;
@@ -217,10 +225,10 @@ static unsigned home_gather(struct mm *mm, struct home_batch *hb, char *buf, str
 	return nr;
 }
 
-/* One run; when the file refuses it, page by page.  Not locked. */
-static void home_write_run(struct home_batch *hb, const struct home_run *r, const char *buf)
+/* One run, unless it has been written; when the file refuses it, page by page.  Not locked. */
+static void home_write_run(struct home_batch *hb, const struct home_run *r, const char *buf, bool done)
 {
-	int err = r->file->ops->write(r->file, buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off);
+	int err = done ? 0 : r->file->ops->write(r->file, buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off);
 	bool single = err && r->n > 1;
 
 	for (unsigned i = 0; i < r->n; i++) {
@@ -230,14 +238,34 @@ static void home_write_run(struct home_batch *hb, const struct home_run *r, cons
 	}
 }
 
+/* Runs of one file together if it can take them so.  Not locked. */
+static void home_write_runs(struct home_batch *hb, const struct home_run *runs, unsigned nr, const char *buf)
+{
+	struct file_piece piece[SF_IOBUF_PAGES];
+	unsigned n;
+
+	for (unsigned i = 0; i < nr; i += n) {
+		struct sf_file *f = runs[i].file;
+
+		for (n = 0; i + n < nr && runs[i + n].file == f; n++) {
+			const struct home_run *r = &runs[i + n];
+
+			piece[n] = (struct file_piece){ buf + r->at * PAGE_SIZE, r->n * PAGE_SIZE, r->off, -EAGAIN };
+		}
+		if (n > 1 && f->ops->write_all)
+			f->ops->write_all(f, piece, n);
+		for (unsigned k = 0; k < n; k++)
+			home_write_run(hb, &runs[i + k], buf, !piece[k].err);
+	}
+}
+
 unsigned home_write(struct mm *mm, struct home_batch *hb, char *buf, bool evict)
 {
 	struct home_run runs[SF_IOBUF_PAGES];
 	unsigned nr = home_gather(mm, hb, buf, runs), freed = 0;
 
 	mm_unlock(mm);
-	for (unsigned i = 0; i < nr; i++)
-		home_write_run(hb, &runs[i], buf);
+	home_write_runs(hb, runs, nr, buf);
 	mm_lock(mm);
 	for (unsigned i = 0; i < nr; i++)
 		file_put(runs[i].file);

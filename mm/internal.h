@@ -76,6 +76,8 @@ unsigned reclaim_own(struct mm *mm);
 uint64_t stores_sink(struct machine *mc, uint64_t pages);
 /* Drop every page that needs no write. */
 void reclaim_clean(struct mm *mm);
+/* One batch by the policy's choice, of which what is clean goes.  Never lets go of the lock. */
+void reclaim_clean_batch(struct mm *mm, struct task *tk);
 /* Pages that the stores' memory takes from the bound. */
 uint64_t store_pages(struct machine *mc);
 /* Pages evicted together; small bounds have small batches. */

@@ -65,14 +65,20 @@ struct window fault_window(struct fault_ctx *fc, unsigned max, bool (*same)(stru
 	return w;
 }
 
-/* The stream has got past what was brought in last: those pages were wanted. */
-static void stream_hits(struct mm *mm, uint64_t lo, unsigned n)
+/* The stream has got past what was brought in last: those pages were wanted.  Where the program has said that it goes through in
+ * order they are not wanted any more: they are the next to leave, without being hidden first. */
+static void stream_hits(struct fault_ctx *fc, uint64_t lo, unsigned n)
 {
-	for (uint64_t pfn = lo; pfn < lo + n; pfn++) {
-		struct page *pg = page_at(mm, pfn);
+	struct machine *mc = fc->mm->mc;
 
-		if (pg)
-			page_ahead_hit(mm->mc, pg);
+	for (uint64_t pfn = lo; pfn < lo + n; pfn++) {
+		struct page *pg = page_at(fc->mm, pfn);
+
+		if (!pg)
+			continue;
+		page_ahead_hit(mc, pg);
+		if (fc->area->flags & VM_SEQ_READ && pg->list != NO_LIST)
+			mc->policy->advise(mc, pg, false);
 	}
 }
 
@@ -87,10 +93,10 @@ void fault_window_done(struct fault_ctx *fc, uint64_t lo, unsigned n)
 		return;
 	}
 	if (s->hi == fc->pfn) {
-		stream_hits(mm, s->hi - s->last, s->last);
+		stream_hits(fc, s->hi - s->last, s->last);
 		s->hi = lo + n;
 	} else {
-		stream_hits(mm, s->lo, s->last);
+		stream_hits(fc, s->lo, s->last);
 		s->lo = lo;
 	}
 	s->window = MIN(s->window * 2, MAX_WINDOW);

@@ -55,6 +55,7 @@ struct machine;
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
 struct sf_file;
+struct file_piece;
 struct sf_file_ops {
 	/* Read up to len bytes at off into buf (ours); bytes read, short only at end of file, or -errno.  No lock held. */
 	int64_t (*read)(struct sf_file *f, void *buf, size_t len, uint64_t off);
@@ -68,7 +69,10 @@ struct sf_file_ops {
 	const struct vm_type *type;
 	/* Types with a home (mm/home.c): write len bytes at off; 0 or -errno.  No lock held. */
 	int (*write)(struct sf_file *f, const void *buf, size_t len, uint64_t off);
+	/* Optional: several such writes at once; each has its own result.  What fails is tried once more by write. */
+	void (*write_all)(struct sf_file *f, struct file_piece *pieces, unsigned n);
 };
+struct file_piece { const char *buf; uint64_t len, off; int err; };
 #define FILE_POISON (-4095) /* read: the page is lost for ever */
 struct sf_file {
 	const struct sf_file_ops *ops;

@@ -543,6 +543,15 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 	return freed;
 }
 
+void reclaim_clean_batch(struct mm *mm, struct task *tk)
+{
+	struct evict ev = { .mm = mm, .tk = tk };
+
+	balance(mm);
+	pick_victims(&ev);
+	drop_clean(&ev);
+}
+
 unsigned reclaim(struct mm *mm, unsigned want)
 {
 	bool dropped = false;

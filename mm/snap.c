@@ -95,15 +95,24 @@ const void *snap_contents(struct snap_line *l, const struct page *pg)
 	return port->ops->read_hidden(port, va, pg->hid, 1, l->scratch) ? NULL : l->scratch;
 }
 
+void snap_conceal(struct mm *mm, uint64_t pfn)
+{
+	struct vm_area *v = area_at(mm, pfn);
+
+	if (v && !(v->flags & VM_PROT))
+		(void)protect_range(mm, v, MAX(v->start, PVA(pfn - MIN(pfn, MAX_WINDOW))), MIN(v->end, PVA(pfn + MAX_WINDOW)));
+}
+
 /* Bring a page in, as a read would.  VM_FAULT_RETRY: look again; or VM_FAULT_OOM, VM_FAULT_SIGBUS. */
 static unsigned bring(struct mm *mm, struct task *tk, uint64_t pfn)
 {
 	struct fault_ctx fc = { .mm = mm, .task = tk, .area = area_at(mm, pfn), .addr = PVA(pfn), .pfn = pfn };
 
-	if (!fc.area || !(fc.area->flags & VM_PROT))
+	if (!fc.area)
 		return VM_FAULT_SIGBUS;
 	unsigned res = handle_mm_fault(&fc);
 
+	snap_conceal(mm, pfn);
 	return res & VM_FAULT_ERROR ? res : VM_FAULT_RETRY | (res & VM_FAULT_MAJOR);
 }
 

@@ -167,6 +167,7 @@ int snap_rollback(struct snap *s, struct task *tk)
 
 			if (res & VM_FAULT_ERROR)
 				err = snap_errno(tk, res);
+			snap_conceal(mm, l->lo + i);
 			i += !(res & VM_FAULT_RETRY);
 		}
 	page_wake(mm);

@@ -37,6 +37,8 @@ const void *snap_contents(struct snap_line *l, const struct page *pg);
 struct page *snap_settled(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res);
 /* A frame and an entry for page pfn.  Afterwards everything must be looked at anew, even if it is there: other pages may have gone for it. */
 struct page *snap_frame(struct mm *mm, struct task *tk, uint64_t pfn, unsigned *ret_res);
+/* What came in around pfn goes out of sight again if nothing may be touched there; before anybody else has the lock. */
+void snap_conceal(struct mm *mm, uint64_t pfn);
 /* Page pfn, absent, becomes pg with these contents (NULL: zeros). */
 int snap_put_page(struct mm *mm, struct page *pg, uint64_t pfn, const void *src, unsigned flags);
 /* Only a copy is lost that a reader has made; the page itself is absent then. */

@@ -9,7 +9,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define PAGES 40u
 #define TAIL 1000u               /* bytes of home's last page */
@@ -139,6 +142,8 @@ static int64_t on_call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, 
 	struct disk *k = writes ? disk_of((int)a) : NULL;
 	int64_t r;
 
+	if (nr == __NR_io_uring_enter)
+		abort(); /* writes that this disk would not see */
 	if (!k)
 		return host_syscall_raw(nr, a, b, c, d, e, f);
 	if (dead)
@@ -265,9 +270,13 @@ static void make_states(int home)
 	spread(home, before, SIZE);
 }
 
+/* Durability is the model's: a real disk would only make it slow. */
 static int new_file(void)
 {
-	return temp_file(0);
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
 }
 
 /* False: the sync was done before the k-th call. */
@@ -315,6 +324,64 @@ static void a_crash_at_any_write_leaves_before_or_after(void **state)
 	}
 	assert_true(k > 40);
 	close_pool(pool);
+}
+
+static int64_t killing(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	bool writes = nr == __NR_pwrite64 || nr == __NR_ftruncate || nr == __NR_fdatasync || nr == __NR_fsync;
+
+	if (writes && disk_of((int)a) && ++calls == fail_at) {
+		if (nr == __NR_pwrite64) /* half of it, as when it is interrupted */
+			host_syscall_raw(nr, a, b, c / 2, d, e, f);
+		raise(SIGKILL);
+	}
+	return host_syscall_raw(nr, a, b, c, d, e, f);
+}
+
+static void sync_and_be_killed(int home, int log, uint64_t k)
+{
+	struct sf_atomic_options o = { .struct_size = sizeof(o), .log_fd = log };
+	sf_region *r;
+	void *mem;
+
+	pool = open_pool(BOUND);
+	OK(sf_map(pool, PAGES * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = home, .flags = SF_MAP_ORDERED), &r, &mem));
+	change(mem);
+	disk_attach(&disks[0], home);
+	disk_attach(&disks[1], log);
+	calls = 0;
+	fail_at = k;
+	host_table.call = killing;
+	OK(sf_sync_atomic(r, &o));
+	_exit(0);
+}
+
+/* No model of a disk here: a process that dies for good. */
+static void a_kill_at_any_write_leaves_before_or_after(void **state)
+{
+	unsigned kills = 0;
+	int status;
+
+	for (uint64_t k = 1;; k++) {
+		int home = new_file(), log = new_file();
+		pid_t pid;
+
+		make_states(home);
+		pid = fork();
+		if (!pid)
+			sync_and_be_killed(home, log, k);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(sf_recover(home, log) >= 0);
+		check_home(home, !status);
+		assert_int_equal(size_of(log), 0);
+		close(home);
+		close(log);
+		if (!status)
+			break;
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		kills++;
+	}
+	assert_in_range(kills, 41, 1000);
 }
 
 /* The home fails once; the next call finishes what the first began. */
@@ -572,6 +639,7 @@ static void nonsense_is_an_error(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_crash_at_any_write_leaves_before_or_after),
+	cmocka_unit_test(a_kill_at_any_write_leaves_before_or_after),
 	cmocka_unit_test(after_an_error_the_next_call_finishes),
 	cmocka_unit_test(pages_are_clean_afterwards_unless_written_again),
 	cmocka_unit_test(with_snapshots_and_offsets_and_a_file_store),

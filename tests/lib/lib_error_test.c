@@ -139,11 +139,11 @@ static void what_cannot_be_written_stays(void **state)
 
 static void the_nth_store_call_fails(void **state)
 {
-	for (unsigned n = 1; n < 120; n += 7) {
+	for (unsigned n = 1; n < 240; n++) { /* on a home and on a pool's store by turns */
 		unsigned errors = 0;
 
 		open_rig(n & 1, false);
-		plan((struct sf_fault_plan){ .fail_read = n, .fail_write = n, .fail_times = 3 });
+		plan((struct sf_fault_plan){ .fail_read = (n + 1) / 2, .fail_write = (n + 1) / 2, .fail_times = 3 });
 		for (unsigned i = 0; i < 200; i++)
 			while (try_read(rig.m + i * PAGE))
 				errors++;
@@ -155,6 +155,38 @@ static void the_nth_store_call_fails(void **state)
 		assert_in_range(errors, 0, 3);
 		close_rig();
 	}
+}
+
+/* A store that is full: the touch that needs room fails, nothing is lost, and room that is given back is used. */
+static void a_full_store_is_an_error(void **state)
+{
+	sf_store *store;
+	sf_pool *pool;
+	sf_region *r;
+	char *m;
+	unsigned n = 0;
+
+	OK(sf_store_memory(100 * PAGE, &store));
+	OK(sf_pool_create(POOL_OPTIONS(.bound = BOUND, .store = store), &pool));
+	sf_rearm();
+	OK(sf_map(pool, 300 * PAGE, NULL, &r, (void **)&m));
+	OK(sf_advise(r, 0, 0, SF_RANDOM));
+	while (n < 300 && !try_write(m + n * PAGE, 1)) {
+		fill_page(m + n * PAGE, mark(n));
+		n++;
+	}
+	assert_in_range(n, 100, 170);
+	assert_int_equal(try_write(m + n * PAGE, 1), -ENOMEM);
+	for (unsigned i = 0; i < n; i++)
+		if (!try_read(m + i * PAGE)) /* what is in the store may find no room */
+			assert_true(page_has(m + i * PAGE, mark(i)));
+	OK(sf_advise(r, 0, 50 * PAGE, SF_DONTNEED));
+	for (unsigned i = 50; i < n; i++)
+		assert_true(page_has(m + i * PAGE, mark(i)));
+	OK(try_write(m + n * PAGE, 1));
+	OK(sf_unmap(r));
+	OK(sf_pool_destroy(pool));
+	OK(sf_store_close(store));
 }
 
 /* ---------------------------------------------------------------- SIGBUS */
@@ -275,6 +307,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_callback_decides),
 	cmocka_unit_test(what_cannot_be_written_stays),
 	cmocka_unit_test(the_nth_store_call_fails),
+	cmocka_unit_test(a_full_store_is_an_error),
 	cmocka_unit_test(without_a_scope_it_is_sigbus),
 	cmocka_unit_test(time_is_up),
 	cmocka_unit_test(callbacks_may_not_call_back),

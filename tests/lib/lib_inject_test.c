@@ -42,14 +42,14 @@ static bool disarm(void)
 
 static const int errors[] = { -ENOMEM, -EIO, -EAGAIN };
 
-static void making_a_pool(void **state)
+static void make_pools(unsigned flags)
 {
 	for (unsigned n = 1;; n++) {
 		sf_pool *pool;
 		int err;
 
 		arm(n, errors[n % 3]);
-		err = sf_pool_create(POOL_OPTIONS(.bound = BOUND), &pool);
+		err = sf_pool_create(POOL_OPTIONS(.bound = BOUND, .flags = flags), &pool);
 		bool hit = disarm();
 
 		if (!err)
@@ -58,6 +58,13 @@ static void making_a_pool(void **state)
 			break;
 		assert_true(err <= 0 && err > -4096);
 	}
+}
+
+static void making_a_pool(void **state)
+{
+	make_pools(0);
+	make_pools(SF_POOL_CHECKSUM);
+	make_pools(SF_POOL_HOST_TOUCH);
 }
 
 /* One round of everything; true: some call failed on the way. */
@@ -117,7 +124,78 @@ static void everything_else(void **state)
 	assert_in_range(rounds, 10, 100000);
 }
 
+/* ---------------------------------------------------------------- batches of writes */
+
+static struct { unsigned writes, enters; bool no_uring; uint64_t cut; } seen;
+
+static int64_t watching(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	seen.writes += nr == __NR_pwrite64 && d < 60 * PAGE; /* not into /proc/self/mem */
+	seen.enters += nr == __NR_io_uring_enter;
+	if (nr == __NR_io_uring_setup && seen.no_uring)
+		return -EPERM;
+	if (nr == __NR_io_uring_enter && seen.cut) { /* the host takes some of them only */
+		b = b > seen.cut ? seen.cut : b;
+		c = c > b ? b : c;
+	}
+	return host_syscall_raw(nr, a, b, c, d, e, f);
+}
+
+/* Every other page of 60 is changed and synced: 30 runs. */
+static void sync_scattered(bool direct)
+{
+	int fd = temp_file(60);
+	sf_store *store = NULL;
+	sf_pool *pool;
+	sf_region *r;
+	char *m;
+
+	host_table.call = watching;
+	seen.writes = seen.enters = 0;
+	OK(sf_pool_create(POOL_OPTIONS(.bound = BOUND), &pool));
+	sf_rearm();
+	if (direct) {
+		OK(sf_store_file(fd, 0, SF_STORE_DIRECT, &store));
+		OK(sf_map(pool, 60 * PAGE, MAP(.kind = SF_STORE, .store = store), &r, (void **)&m));
+	} else {
+		OK(sf_map(pool, 60 * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = fd), &r, (void **)&m));
+	}
+	for (unsigned i = 0; i < 60; i += 2)
+		fill_page(m + i * PAGE, mark(i + 1000));
+	OK(sf_sync(r, 0, 0, 0));
+	assert_int_equal(region_stats(r).home_out, 30);
+	assert_int_equal(region_stats(r).dirty, 0);
+	for (unsigned i = 0; i < 60; i++)
+		assert_true(file_has(fd, i, mark(i % 2 ? i : i + 1000)));
+	OK(sf_unmap(r));
+	OK(sf_pool_destroy(pool));
+	if (store)
+		OK(sf_store_close(store));
+	host_table.call = host_syscall_raw;
+	close(fd);
+}
+
+static void scattered_pages_are_written_at_once(void **state)
+{
+	struct { int fd; } probe = { (int)host_syscall_raw(__NR_io_uring_setup, 0, 0, 0, 0, 0, 0) };
+	bool have = probe.fd != -EPERM && probe.fd != -ENOSYS;
+
+	for (unsigned direct = 0; direct < 2; direct++) {
+		seen.no_uring = true;
+		sync_scattered(direct);
+		assert_int_equal(seen.writes, 30);
+		seen.no_uring = false;
+		for (seen.cut = 0; have && seen.cut < 20; seen.cut += 7) {
+			sync_scattered(direct);
+			assert_int_equal(seen.writes, seen.cut ? 30 - seen.cut : 0);
+			assert_in_range(seen.enters, 1, 30);
+		}
+	}
+	seen.cut = 0;
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(scattered_pages_are_written_at_once),
 	cmocka_unit_test(making_a_pool),
 	cmocka_unit_test(everything_else),
 };

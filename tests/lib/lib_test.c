@@ -3,6 +3,7 @@
 #include "lib_test.h"
 
 #include <dirent.h>
+#include <sys/mman.h>
 
 unsigned lib_engine;
 static sf_store *memory;
@@ -49,19 +50,30 @@ bool page_has(const void *at, uint64_t word)
 	return true;
 }
 
-int temp_file(unsigned pages)
+static int fill_file(int fd, unsigned pages)
 {
-	char path[] = "/tmp/softfault-XXXXXX";
-	int fd = mkstemp(path);
 	uint64_t buf[PAGE / 8];
 
 	assert_true(fd >= 0);
-	unlink(path);
 	for (unsigned i = 0; i < pages; i++) {
 		fill_page(buf, mark(i));
 		assert_int_equal(pwrite(fd, buf, PAGE, (off_t)(i * PAGE)), PAGE);
 	}
 	return fd;
+}
+
+int temp_file(unsigned pages)
+{
+	char path[] = "/tmp/softfault-XXXXXX";
+	int fd = mkstemp(path);
+
+	unlink(path);
+	return fill_file(fd, pages);
+}
+
+int memory_file(unsigned pages)
+{
+	return fill_file(memfd_create("test", MFD_CLOEXEC), pages);
 }
 
 bool file_has(int fd, unsigned page, uint64_t word)

@@ -30,6 +30,7 @@ sf_pool *open_pool(uint64_t bound);
 void close_pool(sf_pool *pool);
 /* A file of so many pages, each word of page i being mark(i); unlinked. */
 int temp_file(unsigned pages);
+int memory_file(unsigned pages); /* the same without a disk */
 uint64_t mark(uint64_t page);
 /* Does page i of the file hold this word throughout? */
 bool file_has(int fd, unsigned page, uint64_t word);
