@@ -171,17 +171,18 @@ um_open_abort:
 	ret
 	.size	um_window_open, .-um_window_open
 
-/* From a stub of a patched call site, see fast.c: rcx behind the replaced instruction, r11 the same in the stub, all else the program's,
- * its red zone included. */
+/* From a stub of a patched call site, see fast.c: r11 behind the replaced instruction, rcx free, all else the program's, flags and
+ * red zone included. */
 	.globl	um_fast_entry
 	.type	um_fast_entry, @function
 um_fast_entry:
-	cmpl	$FAST_IS_OURS, %gs:FAST_MAGIC
-	jne	um_fast_lost
-	movl	$1, %gs:FAST_ON
+	movl	%gs:FAST_MAGIC, %ecx
+	leaq	-FAST_IS_OURS(%rcx), %rcx
+	jrcxz	1f
+	hlt			/* GS is the program's own: trap.c gives up patching */
+1:	movl	$1, %gs:FAST_ON
 	movq	%rsp, %gs:FAST_RSP
-	movq	%rcx, %gs:FAST_NEXT
-	movq	%r11, %gs:FAST_TAIL
+	movq	%r11, %gs:FAST_NEXT
 	movq	%rax, %gs:FAST_RAX
 	movq	%rdi, %gs:FAST_ARG
 	movq	%rsi, %gs:FAST_ARG+8
@@ -192,14 +193,11 @@ um_fast_entry:
 	movl	$0, %gs:FAST_STATE
 	movq	%gs:FAST_STACK, %rsp
 	pushfq
-	popq	%r11
-	movq	%r11, %gs:FAST_FLAGS
-	jmp	um_fast_body
-um_fast_lost:
-	hlt			/* GS is the program's own: trap.c gives up patching */
+	popq	%rcx
+	movq	%rcx, %gs:FAST_FLAGS
 	.globl	um_fast_body
 um_fast_body:
-	testl	$EFLAGS_AC_DF_TF, %r11d
+	testl	$EFLAGS_AC_DF_TF, %ecx
 	jnz	um_fast_leave_by_trap
 	movq	%gs:FAST_SELF, %rdi
 	call	um_fast_call

@@ -60,7 +60,6 @@ bool um_fast_eligible(long nr)
 __attribute__((used)) bool um_fast_call(struct thread *t)
 {
 	struct um_fast *f = &t->fast;
-	uint32_t gen = um_patch_gen;
 	long nr = (long)(int32_t)f->rax;
 	f->state = FAST_CALL;
 	if (!um_fast_eligible(nr))
@@ -74,8 +73,8 @@ __attribute__((used)) bool um_fast_call(struct thread *t)
 	sf_count(&um.shm->stats.fast_calls, 1);
 	t->virt_new = 0;
 	PRIVATE_NOW();
-	bool plain = !t->has_taken && !(um_virtual_pending(t) & ~t->sigmask) && !f->shut && f->ret != -ERESTART_NOTSTARTED &&
-		     gen == um_patch_gen;
+	bool plain = !t->has_taken && !(um_virtual_pending(t) & ~t->sigmask) && !f->shut && f->ret != -ERESTART_NOTSTARTED;
+	f->tail = um_patch_tail(f->next);
 	f->state = plain ? FAST_DONE : FAST_END;
 	return !plain;
 }
@@ -109,7 +108,7 @@ void um_fast_settle(struct thread *t, struct abi_ucontext *uc)
 		t->fast.on = 0;
 		if (r->rsp > base && r->rsp <= base + KSTACK_SIZE)
 			r->rsp = t->fast.rsp;
-		r->rip = r->rcx - 2;
+		r->rip = r->r11 - 2;
 	} else if (r->rip >= (uintptr_t)um_fast_leave && r->rip <= (uintptr_t)um_fast_trap) {
 		settle_leave(t, uc);
 	} else {

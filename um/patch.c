@@ -4,7 +4,7 @@
  *     site:  0f 05        syscall              e9 xx GG xx xx   jmp stub
  *            48 3d …      cmp $-4095, %rax     (rest as it was, never reached)
  *
- *     stub:  lea next(%rip), %rcx; lea tail(%rip), %r11; jmp *um_fast_entry
+ *     stub:  lea next(%rip), %r11; jmp *um_fast_entry
  *     tail:  cmp $-4095, %rax; jmp behind it
  *
  * The jump covers the instruction that follows, which is carried out in the stub.  The only place inside the jump that anything can lead to is that
@@ -28,7 +28,7 @@
 #define NR_ZONES   16u
 #define SLOT       32u
 #define NR_SLOTS   (TEXT_ZONE / SLOT)
-#define TAIL_AT    20u
+#define TAIL_AT    13u
 #define JUMP       5u
 #define REACH      0x7ff00000ull
 #define ARCH_SET_GS 0x1001
@@ -46,7 +46,6 @@ static struct site sites[NR_SITES + 1]; /* from 1 */
 static uint16_t hash[NR_HASH];
 static struct zone zones[NR_ZONES];
 static uint32_t nr_sites, nr_zones, busy, hot_count;
-uint32_t um_patch_gen;
 bool um_patch_on;
 vaddr_t um_patch_lo = UINT64_MAX, um_patch_hi;
 
@@ -176,9 +175,8 @@ static bool stub_write(struct thread *t, const struct zone *z, vaddr_t slot, vad
 {
 	uint8_t code[SLOT], *p = code;
 	memset(code, 0xf4, sizeof(code));
-	p = put_rel(p, "\x48\x8d\x0d", 3, slot, next);
-	p = put_rel(p, "\x4c\x8d\x1d", 3, slot + 7, slot + TAIL_AT);
-	p = put_rel(p, "\xff\x25", 2, slot + 14, z->base);
+	p = put_rel(p, "\x4c\x8d\x1d", 3, slot, next);
+	p = put_rel(p, "\xff\x25", 2, slot + 7, z->base);
 	memcpy(p, insn, len);
 	p += len;
 	if (*insn != 0xc3)
@@ -282,11 +280,7 @@ static void text_filled(struct machine *mc, uint64_t pfn, unsigned n, char *buf)
 	}
 }
 
-static void site_kill(struct site *s)
-{
-	__atomic_store_n(&s->live, 0, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&um_patch_gen, 1, __ATOMIC_RELEASE);
-}
+static void site_kill(struct site *s) { __atomic_store_n(&s->live, 0, __ATOMIC_RELEASE); }
 
 /* Stubs are about to go: their sites get their own bytes again.  locked: mm */
 static void zone_gone(struct mm *mm, struct zone *z)

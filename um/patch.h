@@ -19,7 +19,6 @@ void um_patch_stop(void);
 /* The calling thread will run patched code. */
 void um_patch_thread(struct thread *t);
 void um_patch_forked(void);
-extern uint32_t um_patch_gen; /* changes when a stub may have lost its site */
 extern bool um_patch_on;
 extern vaddr_t um_patch_lo, um_patch_hi; /* all replaced instructions lie in between */
 static inline bool um_patch_overlaps(vaddr_t addr, uint64_t len) { return addr < um_patch_hi && addr + len > um_patch_lo; }

@@ -210,7 +210,7 @@ static void fast_trap(struct thread *t, struct abi_ucontext *uc)
 static void fast_lost(struct abi_ucontext *uc)
 {
 	um_patch_stop();
-	uc->mc.rip = uc->mc.rcx - 2;
+	uc->mc.rip = uc->mc.r11 - 2;
 }
 
 /* Single-stepping over a stub and into the kernel: no instruction of the program's has been completed. */
