@@ -408,8 +408,10 @@ void um_threads_forked(struct thread *t)
 			i->proc = NULL;
 			i->sighand = NULL;
 		}
-	um.first = *p;
-	um.sighand = *h;
+	if (p != &um.first) /* a copy of what is there already would copy the page, too */
+		um.first = *p;
+	if (h != &um.sighand)
+		um.sighand = *h;
 	t->proc = &um.first;
 	t->sighand = &um.sighand;
 	um.first.refs = um.sighand.refs = um.first.threads = 1;
