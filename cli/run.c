@@ -439,10 +439,9 @@ int cmd_run(int argc, char **argv)
 {
 	struct run_options o = { .engine = ENGINE_AUTO, .policy = "twolist" };
 	struct run_files f = { .shm_fd = -1 };
-	char program[sizeof f.shm->cfg.program], kernel[4096], **kernel_argv;
+	char program[sizeof f.shm->cfg.program], kernel[4096];
 	struct child_end end;
 	uint64_t nofile;
-	size_t n = 0;
 	int err, fd_base;
 
 	parse_options(argc, argv, &o);
@@ -458,11 +457,7 @@ int cmd_run(int argc, char **argv)
 	memcpy(f.shm->cfg.program, program, sizeof program);
 	if (o.verbose)
 		say_plan(&o, &f, kernel);
-	while (o.argv[n])
-		n++;
-	kernel_argv = xcalloc(n + 3, sizeof *kernel_argv); /* two in front are child_run's */
-	memcpy(kernel_argv + 2, o.argv, n * sizeof *kernel_argv);
-	err = child_run(kernel, kernel_argv, f.shm, &end);
+	err = child_run(kernel, o.argv, f.shm, &end);
 	if (err) {
 		swap_close(&f.swap);
 		cli_die(EXIT_OURS, "cannot fork: %s", strerror(-err));

@@ -102,8 +102,7 @@ bool pte_absent(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 	return !pte_get(fc->mm, pfn);
 }
 
-/* The absent pages around the fault inside its aligned block of so many pages. */
-static struct window window_around(struct fault_ctx *fc, unsigned block)
+struct window window_around(struct fault_ctx *fc, unsigned block)
 {
 	uint64_t mask = ~(uint64_t)(block - 1), from = MAX(fc->pfn & mask, PFN(fc->area->start));
 	uint64_t to = MIN((fc->pfn & mask) + block, PFN(fc->area->end));
@@ -116,6 +115,24 @@ static struct window window_around(struct fault_ctx *fc, unsigned block)
 	while (w.lo + w.n < to && pte_absent(fc, w.lo + w.n, 0))
 		w.n++;
 	return w;
+}
+
+struct window window_cluster(struct fault_ctx *fc)
+{
+	struct sf_file *f = fc->area->file;
+	unsigned most = window_limit(fc, MAX_WINDOW), block = 1;
+
+	if (!f || !f->cluster)
+		return (struct window){ fc->pfn, 0 };
+	while (block * 2 <= most && block < f->cluster)
+		block *= 2;
+	if (block < f->cluster && fc->task) {
+		uint64_t mask = ~(uint64_t)(f->cluster - 1);
+
+		fc->task->want_lo = MAX(fc->pfn & mask, PFN(fc->area->start));
+		fc->task->want_hi = MIN((fc->pfn & mask) + f->cluster, PFN(fc->area->end));
+	}
+	return window_around(fc, block);
 }
 
 static struct window file_window(struct fault_ctx *fc)
@@ -142,7 +159,10 @@ static bool wants_cluster(struct fault_ctx *fc)
 
 static unsigned do_anonymous_page(struct fault_ctx *fc)
 {
-	struct window w = wants_cluster(fc) ? window_around(fc, fc->mm->mc->port->cluster) : fault_window(fc, MAX_WINDOW, pte_absent);
+	struct window w = window_cluster(fc);
+
+	if (!w.n)
+		w = wants_cluster(fc) ? window_around(fc, fc->mm->mc->port->cluster) : fault_window(fc, MAX_WINDOW, pte_absent);
 	struct io_run run;
 	unsigned res = run_begin(fc, &run, w.lo, w.n);
 

@@ -62,6 +62,8 @@ static int judge_area(const struct remap *r, const struct vm_area *v)
 
 	if (!v)
 		return -EFAULT;
+	if (v->flags & VM_SEALED)
+		return -EPERM;
 	if (new_len <= old_len && !implies_new_addr(r))
 		return 0;
 	if (!old_len && !(v->flags & VM_SHARED))

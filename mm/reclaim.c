@@ -354,6 +354,24 @@ static void pick_victims(struct evict *ev)
 	ev->n = mc->policy->victims(mc, ev->pg, evict_batch(mc));
 }
 
+/* The dirty rest of a batch: some to the store, some home.  The lock is let go of. */
+static void evict_out(struct evict *ev, char *buf)
+{
+	struct machine *mc = ev->mm->mc;
+	struct home_batch hb = { .n = 0 };
+
+	if (mc->homes)
+		home_take(ev->mm, ev->pg, &ev->n, &hb);
+	if (!swap_full(mc))
+		evict_dirty(ev, buf);
+	else
+		ev->n = 0;
+	if (hb.n) {
+		ev->freed += home_write(ev->mm, &hb, buf, true);
+		ev->dropped = true;
+	}
+}
+
 /* One batch by the policy's choice.  ev->freed says what came of it. */
 static void evict_one_batch(struct evict *ev)
 {
@@ -369,7 +387,8 @@ static void evict_one_batch(struct evict *ev)
 	if (swap_full(mc)) {
 		if (mc->swap)
 			swap_warn(mc, SWAP_FULL);
-		return;
+		if (!mc->homes)
+			return;
 	}
 	mm_unlock(ev->mm);
 	char *buf = iobuf_get(mc);
@@ -378,7 +397,7 @@ static void evict_one_batch(struct evict *ev)
 	if (!frames_free(mc) || !ev->freed) { /* nobody was faster */
 		pick_victims(ev);
 		drop_clean(ev);
-		evict_dirty(ev, buf);
+		evict_out(ev, buf);
 	}
 	iobuf_put(mc, buf);
 	page_wake(ev->mm);
@@ -510,6 +529,8 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
+		} else if (idle >= 8 && stores_sink(mc, SF_IOBUF_PAGES)) {
+			freed++; /* what a memory tier held is in the store below it now */
 		} else if (idle++ >= 8 && !others_at_last(mm, &begging, dropped)) {
 			break;
 		}
@@ -544,8 +565,7 @@ void reclaim_range(struct mm *mm, vaddr_t start, vaddr_t end)
 				ev.pg[ev.n++] = pg;
 		}
 		drop_clean(&ev);
-		if (!swap_full(mc))
-			evict_dirty(&ev, buf);
+		evict_out(&ev, buf);
 		iobuf_put(mc, buf);
 		page_wake(mm);
 	}
@@ -651,7 +671,7 @@ void watch_visible(struct mm *mm, uint64_t pfn)
 
 	if (likely(!mc->watch) || !watch_resize(mc))
 		return;
-	uint64_t old = mc->watch_ring[mc->watch_at];
+	uint64_t old = mc->watch_ring[mc->watch_at]; /* 0 at first: kmalloc clears.  NOLINT(clang-analyzer-core.uninitialized.Assign) */
 	struct page *pg = old && old != pfn ? page_at(mm, old) : NULL;
 
 	mc->watch_ring[mc->watch_at] = pfn;

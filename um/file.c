@@ -83,9 +83,15 @@ static void file_release(struct sf_file *f)
 	kfree(um.mc, hf);
 }
 
+static int file_punch(struct sf_file *f, uint64_t off, uint64_t len)
+{
+	return (int)host_call4(__NR_fallocate, f->fd, 3 /* FALLOC_FL_PUNCH_HOLE | KEEP_SIZE */, off, len);
+}
+
 static const struct sf_file_ops host_file_ops = {
 	.read = file_read,
 	.size = file_size,
+	.punch = file_punch,
 	.release = file_release,
 };
 

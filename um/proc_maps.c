@@ -199,7 +199,7 @@ static void add_vm_flags(struct text *t, uint32_t fl)
 		{ VM_MAYWRITE, "mw " }, { VM_MAYEXEC, "me " }, { VM_SHARED, "ms " }, { VM_GROWSDOWN, "gd " }, { VM_LOCKED, "lo " },
 		{ VM_SEQ_READ, "sr " }, { VM_RAND_READ, "rr " }, { VM_DONTFORK, "dc " }, { VM_LOCKONFAULT, "lf " },
 		{ VM_ACCOUNT, "ac " }, { VM_NORESERVE, "nr " }, { VM_WIPEONFORK, "wf " }, { VM_DONTDUMP, "dd " },
-		{ VM_HUGE_ADV, "hg " }, { VM_MERGEABLE, "mg " },
+		{ VM_HUGE_ADV, "hg " }, { VM_MERGEABLE, "mg " }, { VM_SEALED, "sl " },
 	};
 	text_str(t, "THPeligible:           0\nVmFlags: ");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

@@ -12,6 +12,10 @@
 
 #define UM_SHM_MAGIC 0x31304d55u /* "UM01" */
 
+/* The first string of the kernel's environment, before the program's own: this and "SHM" or "SHM,STATE", two descriptors.  The arguments are the
+ * program's, so that ps and pgrep show it as what it is. */
+#define UM_ENV "SOFTFAULT_UM="
+
 /* Descriptors of ours start here in the kernel's process (the command passes them at these numbers, after raising the hard use of RLIMIT_NOFILE is not
  * needed: numbers are chosen at run time below the limit; see cfg.fd_base). */
 
@@ -53,6 +57,8 @@ enum um_phase { UM_STARTING, UM_RUNNING, UM_FAILED };
 struct um_map_rec { uint64_t start, end, pgoff; char path[256]; }; /* executable mappings, for symbols */
 #define UM_MAPS 192
 
+#define UM_PROCS 2048 /* processes told apart; the first entry stands for all others */
+
 #define UM_TRACE_BLOCK 1024u /* records */
 #define UM_TRACE_BLOCKS 16u
 
@@ -69,6 +75,8 @@ struct um_shared {
 	char killed_by[128];      /* OOM text, if that ended it */
 	uint64_t host_calls;      /* made so far; counted only while cfg.inject is armed */
 	uint64_t kernel_bytes;    /* fixed memory of our own at start */
+	uint32_t nr_procs;        /* processes that ever were; entry i + 1 is process i's */
+	struct sf_proc_stat procs[UM_PROCS];
 	uint32_t nr_maps; struct um_map_rec maps[UM_MAPS];
 	uint64_t trace_next;      /* records handed out so far */
 	uint64_t trace_done[UM_TRACE_BLOCKS]; /* records completed in the block */

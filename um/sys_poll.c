@@ -150,7 +150,7 @@ static int64_t sets_put(struct thread *t, const struct sets *s)
 static int64_t do_select(struct thread *t, struct timespec64 *ts)
 {
 	struct call c;
-	struct sets s;
+	struct sets s = { 0 };
 	int32_t n = (int32_t)t->arg[0];
 	if (n < 0)
 		return -EINVAL;

@@ -193,19 +193,31 @@ int um_inject_store(struct store **top);
 /* ---------------------------------------------------------------- programs (um/exec.c) */
 
 struct um_start { vaddr_t entry, sp; };
-/* Could path be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
-int um_exec_check(const char *path, char *const *argv, char *const *envp);
+/* Could path, which lies at load, be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
+int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
 struct um_exec_state {
 	uint64_t sigmask;
+	int32_t account;          /* the process's entry in shm->procs; -1: it has none yet */
 	bool foreign_pids;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
 	uint64_t rlim_stack;
+	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
 	char path[4096];
 };
 /* Load cfg.program into the (empty) mm with argv and envp (our memory, NULL-terminated): areas, stack, auxiliary vector; nothing of the file is
  * read beyond its headers.  Failures end in um_fail with the reason and 126 or 127. */
-void um_load_program(const char *path, char *const *argv, char *const *envp, struct um_start *ret);
+void um_load_program(const char *path, const char *load, char *const *argv, char *const *envp, struct um_start *ret);
+
+/* ---------------------------------------------------------------- accounts (um/account.c) */
+
+/* The process counts in entry i of shm->procs from now on; -1: in a new one.  Before it can fault, or locked: mm. */
+void um_account_open(int i);
+int um_account(void);
+/* The program's name has changed. */
+void um_account_name(void);
+/* The process is about to end by its own doing. */
+void um_account_close(struct thread *t);
 
 /* ---------------------------------------------------------------- files and /proc (um/file.c, um/proc.c, um/fd.c) */
 

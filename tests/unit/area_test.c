@@ -78,7 +78,8 @@ static void cached_area_is_not_used_after_it_has_changed(void **state)
 /* row 6: 1,000,000 areas; anything but a logarithmic search would take hours */
 static void a_million_areas_stay_fast(void **state)
 {
-	const uint64_t n = getenv("SF_TEST_AREAS") ? strtoull(getenv("SF_TEST_AREAS"), NULL, 10) : 1000000;
+	const char *wish = getenv("SF_TEST_AREAS");
+	const uint64_t n = wish ? strtoull(wish, NULL, 10) : 1000000;
 	struct timespec t0, t1;
 	struct rig r;
 	uint64_t at = 12345;
