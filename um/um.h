@@ -3,7 +3,8 @@
  *
  * The kernel is linked at UM_BASE, above the program, without any libc.  A thread enters it by a signal (SIGSYS: system call,
  * SIGSEGV/SIGBUS: fault, others: theirs) on its kernel stack, which is its host sigaltstack; the host's signal frame at the top of
- * that stack is the program's saved context, and returning from the handler is the return to user mode.
+ * that stack is the program's saved context, and returning from the handler is the return to user mode.  From a call site that was trapped often
+ * it comes by a jump instead (fast.c).
  *
  * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
 #ifndef SF_UM_H
