@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """bench.py - what softfault costs, as ratios measured in one run
 
-    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory uml lib
+    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory fork calls build redis lib uml
 
 Every figure is the median of N runs (5 unless told), and what is compared runs in turn, A B A B, so that a drift of the
 machine hits both.  Costs of faults and the first table of programs are processor time, which a busy machine disturbs least; programs
@@ -26,16 +26,20 @@ class Bench:
         self.build, self.runs = os.path.abspath(build), runs
         self.softfault = os.path.join(self.build, 'softfault')
         self.faults = os.path.join(self.build, 'faults')
+        self.forks = os.path.join(self.build, 'forks')
         self.work = tempfile.mkdtemp(prefix='sf-bench.', dir='/var/tmp')
         self.killed = {}
+        # the host copies the table of descriptors up to the highest at each fork, and ours lie below the limit: the usual one
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
 
     def under(self, engine, argv, opts=()):
         return [self.softfault, 'run', '-q', '--engine', engine, *opts, '--', *argv]
 
-    def number(self, argv):
+    def number(self, argv, at=-1):
         r = subprocess.run(argv, capture_output=True, text=True, timeout=600)
         try:
-            return float(r.stdout.split()[-1])
+            return float(r.stdout.split()[at])
         except (ValueError, IndexError):
             print('  failed:', ' '.join(argv), r.stderr.strip()[-200:], file=sys.stderr)
             return float('nan')
@@ -218,6 +222,95 @@ def section_memory(b):
           f"{(smany['kernel_tables_bytes'] - sfew['kernel_tables_bytes']) / 65536:.1f} a swapped page")
 
 
+def section_fork(b):
+    print('\nProcesses: processor microseconds of parent and child for one, and of native; 256M bound: with a tree')
+    ways = {'native': lambda argv: argv, 'uffd': lambda argv: b.under('uffd', argv), 'segv': lambda argv: b.under('segv', argv),
+            '-m 256M': lambda argv: b.under('uffd', argv, ('-m', '256M'))}
+    print(f"{'':28s}{'native':>9s} " + ''.join(f'{w:>9s}{"ratio":>7s} ' for w in ways if w != 'native'))
+    for mode, label in (('fork', 'fork + exit'), ('exec', 'fork + exec + exit'), ('spawn', 'posix_spawn')):
+        for mib in (1, 10, 100):
+            argv = [b.forks, mode, str(mib), '200' if mib < 100 else '60']
+            m = b.interleaved({w: f(argv) for w, f in ways.items()}, b.number)
+            print(f"{label + f', {mib} MiB':28s}{m['native']:9.0f} " +
+                  ''.join(f"{m[w]:9.0f}{m[w] / m['native']:7.2f} " for w in ways if w != 'native'), flush=True)
+
+
+def section_calls(b):
+    print('\nOne system call (getppid), ns')
+    ways = {'native': [b.faults, 'syscall'], 'patched': b.under('uffd', [b.faults, 'syscall']),
+            '--no-patch': b.under('uffd', [b.faults, 'syscall'], ('--no-patch',)),
+            'seccomp, patched': b.under('uffd', [b.faults, 'syscall'], ('--trap', 'seccomp')),
+            'seccomp, --no-patch': b.under('uffd', [b.faults, 'syscall'], ('--trap', 'seccomp', '--no-patch'))}
+    m = b.interleaved(ways, b.number)
+    for w, v in m.items():
+        print(f"  {w:20s}{v:8.0f}  {v - m['native']:+8.0f}", flush=True)
+
+
+def project(b):
+    """A C project of 100 files."""
+    d = os.path.join(b.work, 'project')
+    os.mkdir(d)
+    for i in range(100):
+        with open(os.path.join(d, f'm{i}.c'), 'w') as f:
+            f.write('#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n')
+            for k in range(20):
+                f.write(f'int f{i}_{k}(int a, int b)\n{{\n\tint s = 0;\n\tfor (int i = 0; i < a; i++)\n\t\ts += i * b ^ (s >> {k % 7 + 1});\n'
+                        '\tchar buf[64];\n\tsnprintf(buf, sizeof buf, "%d", s);\n\treturn s + (int)strlen(buf);\n}\n')
+    with open(os.path.join(d, 'main.c'), 'w') as f:
+        f.write(''.join(f'int f{i}_0(int, int);\n' for i in range(100)) + 'int main(void)\n{\n\tint s = 0;\n' +
+                ''.join(f'\ts += f{i}_0({i}, s);\n' for i in range(100)) + '\treturn s & 1;\n}\n')
+    with open(os.path.join(d, 'Makefile'), 'w') as f:
+        f.write('OBJ = main.o $(patsubst %,m%.o,$(shell seq 0 99))\nCFLAGS = -O1\nprog: $(OBJ)\n\t$(CC) -o $@ $(OBJ)\n')
+    return d
+
+
+def section_build(b):
+    print('\nmake -j2 of a C project of 100 files: wall / processor seconds')
+    make = ['make', '-B', '-s', '-j2', '-C', project(b)]
+    m = b.median_times({'native': make, **{e: b.under(e, make) for e in ENGINES}, 'no-patch': b.under('uffd', make, ('--no-patch',))})
+    for w, v in m.items():
+        print(f"  {w:10s}{v[0]:7.2f} /{v[1]:7.2f}   ratio {v[0] / m['native'][0]:5.2f} /{v[1] / m['native'][1]:5.2f}", flush=True)
+
+
+def redis_rates(b, server, port):
+    p = subprocess.Popen(server + ['--port', str(port), '--save', '', '--appendonly', 'no', '--dir', b.work],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if subprocess.run(['redis-cli', '-p', str(port), 'ping'], capture_output=True, check=False).stdout == b'PONG\n':
+                break
+            time.sleep(0.05)
+        r = subprocess.run(['redis-benchmark', '-p', str(port), '-n', '50000', '-c', '50', '-t', 'set,get', '--csv'],
+                           capture_output=True, text=True, timeout=120, check=False)
+        return [float(line.split(',')[1].strip('"')) for line in r.stdout.splitlines() if line.startswith(('"SET"', '"GET"'))]
+    finally:
+        p.terminate()
+        p.wait()
+
+
+def section_redis(b):
+    print('\nredis-benchmark (50 clients), thousand requests a second')
+    if not shutil.which('redis-benchmark'):
+        print('  not installed; skipped')
+        return
+    server = ['redis-server']
+    ways = {'native': server, **{e: b.under(e, server) for e in ENGINES}, 'no-patch': b.under('uffd', server, ('--no-patch',))}
+    got = {w: [] for w in ways}
+    for i in range(b.runs):
+        for k, (w, argv) in enumerate(ways.items()):
+            got[w].append(redis_rates(b, argv, 17400 + 10 * i + k))
+    for w, v in got.items():
+        rate = [statistics.median(x[i] for x in v if len(x) == 2) for i in (0, 1)]
+        native = [statistics.median(x[i] for x in got['native'] if len(x) == 2) for i in (0, 1)]
+        print(f"  {w:10s} SET {rate[0] / 1e3:6.1f} ({rate[0] / native[0]:.2f})  GET {rate[1] / 1e3:6.1f} ({rate[1] / native[1]:.2f})", flush=True)
+
+
+def uml_rows(b):
+    """What is run in it: a name, the command, and how many units of ours its figure counts."""
+    return [(mode, [b.faults, mode, '8192'], 'ns') for mode in ('anon-random', 'anon-seq', 'trap', 'syscall')] + \
+           [(f'{mode} {mib} MiB', [b.forks, mode, str(mib), '30'], 'us') for mode in ('fork', 'exec') for mib in (1, 10, 100)]
+
+
 def section_uml(b):
     uml = shutil.which('linux.uml') or shutil.which('linux')
     print('\nUser-Mode Linux')
@@ -227,8 +320,8 @@ def section_uml(b):
     script = os.path.join(b.work, 'init')
     with open(script, 'w') as f:
         f.write('#!/bin/sh\nmount -t proc proc /proc\n')
-        for mode in ('anon-random', 'anon-seq', 'trap', 'syscall'):
-            f.write(f'for i in 1 2 3 4 5; do echo "UML {mode} $({b.faults} {mode} 8192)"; done\n')
+        for name, argv, _ in uml_rows(b):
+            f.write(f'for i in 1 2 3 4 5; do echo "UML {name}: $({" ".join(argv)})"; done\n')
         f.write('echo UML-END\n/sbin/halt -f || poweroff -f || kill -9 1\n')
     os.chmod(script, 0o755)
     try:
@@ -237,14 +330,16 @@ def section_uml(b):
         text = r.stdout
     except subprocess.TimeoutExpired as e:
         text = (e.stdout or b'').decode(errors='replace')
-    for mode in ('anon-random', 'anon-seq', 'trap', 'syscall'):
-        vals = [float(w[-1]) for w in (l.split() for l in text.splitlines() if f'UML {mode}' in l) if len(w) > 2]
-        ours = b.interleaved({e: b.under(e, [b.faults, mode, '8192']) for e in ENGINES}, b.number)
-        if vals:
-            v = statistics.median(vals)
-            print(f'  {mode}: UML {v:.0f} ns, ' + ', '.join(f'{e} {ours[e]:.0f} ns ({v / ours[e]:.1f} times faster)' for e in ENGINES))
-        else:
-            print(f'  {mode}: UML did not run here')
+    for name, argv, unit in uml_rows(b):
+        lines = [line.split(f'UML {name}:')[1].split() for line in text.splitlines() if f'UML {name}:' in line]
+        at = 0 if unit == 'us' else -1  # wall time for processes: its processor time is not told in full
+        vals = [float(w[at]) for w in lines if w]
+        if not vals:
+            print(f'  {name}: UML did not run here')
+            continue
+        ours = b.interleaved({e: b.under(e, argv) for e in ENGINES}, lambda a, at=at: b.number(a, at))
+        v = statistics.median(vals)
+        print(f'  {name}: UML {v:.0f} {unit}, ' + ', '.join(f'{e} {ours[e]:.0f} {unit} ({v / ours[e]:.1f} times faster)' for e in ENGINES), flush=True)
 
 
 BOUND, DATA = 64 << 20, 256 << 20
@@ -381,7 +476,8 @@ def main():
     a = ap.parse_args()
     b = Bench(a.build, a.runs)
     table = {'faults': section_faults, 'programs': section_programs, 'pressure': section_pressure, 'memory': section_memory,
-             'uml': section_uml, 'lib': section_lib}
+             'fork': section_fork, 'calls': section_calls, 'build': section_build, 'redis': section_redis, 'lib': section_lib,
+             'uml': section_uml}
     try:
         for s in a.sections or table:
             table[s](b)

@@ -157,6 +157,8 @@ static json_t *events_json(const struct sf_stats *s)
 	json_t *o = json_object();
 
 	set(o, "syscalls", number(s->syscalls));
+	set(o, "patched_sites", number(s->patched_sites));
+	set(o, "patched_calls", number(s->fast_calls));
 	set(o, "signals", number(s->signals));
 	set(o, "peak_areas", number(s->peak_areas));
 	set(o, "peak_host_mappings", number(s->host_maps_peak));

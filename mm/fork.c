@@ -34,7 +34,7 @@ static void slots_dup(struct mm *mm, bool undo)
 {
 	uint64_t end = PFN(mm->task_size);
 
-	if (!mm->mc->swap)
+	if (!mm->mc->swap || (mm->mc->tree && !mm->mc->me->swapped))
 		return;
 	for (uint64_t pfn = 0; (pfn = pte_next(mm, pfn, end)) < end; pfn++) {
 		uint64_t slot = slot_inherited(mm, pte_get(mm, pfn));
@@ -202,6 +202,12 @@ static void child_page(struct mm *mm, struct page *pg, uint64_t pfn)
 		page_apply_deferred(mm, pg);
 }
 
+/* No page is as child_page would not leave it.  A page whose protection waits has a pin. */
+static bool nothing_under_way(const struct machine *mc)
+{
+	return !mc->pinned && !mc->mlocked && !mc->inflight && !mc->writeback;
+}
+
 static void child_pages(struct mm *mm)
 {
 	uint64_t end = PFN(mm->task_size);
@@ -285,6 +291,8 @@ int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 	struct port *port = mm->mc->port;
 	int err = 0;
 
+	bool quiet = nothing_under_way(mm->mc);
+
 	reset_machine(mm, pid);
 	if (port->ops->fork_end)
 		port->ops->fork_end(port);
@@ -295,7 +303,8 @@ int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 		err = adopt_ranges(mm);
 	if (err)
 		return err;
-	child_pages(mm);
+	if (!quiet)
+		child_pages(mm);
 	err = child_areas(mm);
 	if (!err && mm->mc->child_drops)
 		reclaim_clean(mm);

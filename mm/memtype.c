@@ -239,6 +239,8 @@ static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_
 		run_alone(fc, run);
 	}
 	sf_count(&fc->mm->mc->stats->pages_read, run->n);
+	if (fc->mm->mc->text_filled && (fc->area->flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
+		fc->mm->mc->text_filled(fc->mm->mc, run->lo, run->n, buf);
 	return run_fill(fc, run, buf, PG_FILE);
 }
 

@@ -51,6 +51,7 @@ struct machine;
 #define VM_MERGEABLE 0x100000u
 #define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
 #define VM_SEALED    0x800000u /* mseal */
+#define VM_HIDDEN    0x1000000u /* ours (mm/text.c): /proc does not show it */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
@@ -488,6 +489,8 @@ struct machine {
 											       int err, unsigned attempt, void *buf);
 	/* Something to tell the user, one line without newline (swap full, checksum error …). May be NULL. */
 	void (*warn)(struct machine *mc, const char *msg); void *warn_arg;
+	void (*text_filled)(struct machine *mc, uint64_t pfn, unsigned n, char *buf); /* see text.h; both may be NULL.  Locked: mm */
+	bool (*text_gone)(struct machine *mc, vaddr_t start, vaddr_t end); /* true: changed pages were there */
 	uint32_t file_warned;     /* that a file's page cannot be read has been told */
 };
 

@@ -137,6 +137,8 @@ int unmap_range(struct mm *mm, vaddr_t start, vaddr_t end, bool release)
 	uint64_t seq;
 
 	do {
+		if (mm->mc->text_gone)
+			(void)mm->mc->text_gone(mm->mc, start, end);
 		int err = cut_edges(mm, start, end);
 
 		if (err)

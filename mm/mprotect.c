@@ -7,6 +7,7 @@
  *
  * Source: Linux mm/mprotect.c do_mprotect_pkey and mprotect_fixup. */
 #include "mm/area.h"
+#include "mm/text.h"
 
 #include <linux/mman.h>
 
@@ -140,6 +141,8 @@ int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
 	mm_lock(mm);
 	int err = grow_range(mm, grows, &addr, end);
 
+	if (!err && prot & VM_WRITE)
+		mm_text_forget(mm, addr, end);
 	if (!err)
 		err = protect_areas(mm, addr, end, prot);
 	mm_unlock(mm);

@@ -73,6 +73,7 @@ struct sf_stats {
 	uint64_t store_bytes, peak_store_bytes;
 	uint64_t bound_pages;     /* 0: none */
 	uint64_t syscalls, signals;
+	uint64_t patched_sites, fast_calls; /* call sites replaced by a jump; calls that came that way */
 	uint64_t nr_areas, peak_areas;
 	uint64_t host_maps_peak;
 	uint64_t table_bytes;     /* page tables, descriptors and the like, as of their last growth */

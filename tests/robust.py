@@ -563,7 +563,7 @@ KEYS = {
     'faults': 'total kernel_mode fixups ' + ' '.join(KINDS),
     'pages': 'filled read_from_files swapped_in swapped_out dropped hidden read_ahead read_ahead_used cow_reused cow_copied',
     'memory': 'page_size bound_bytes peak_resident_bytes peak_swapped_bytes peak_store_bytes kernel_fixed_bytes kernel_tables_bytes',
-    'events': 'syscalls signals peak_areas peak_host_mappings oom_kills swap_errors checksum_errors',
+    'events': 'syscalls patched_sites patched_calls signals peak_areas peak_host_mappings oom_kills swap_errors checksum_errors',
 }
 
 

@@ -9,6 +9,7 @@
  * The host copies everything, ours included, as it stands at that instant; so the parent takes every lock of ours first, and the child finds
  * nothing half done.  Threads are not copied: what they had pinned, were reading or were writing is undone in the child's copy. */
 #include "um/clone.h"
+#include "um/patch.h"
 #include "um/tree.h"
 
 #define KNOWN (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS | \
@@ -61,6 +62,7 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	um_tree_forked(t);
 	child_thread(t, a);
 	um_limits_forked();
+	um_patch_forked();
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
 	um_account_open(-1);
 	um_account_name();

@@ -112,7 +112,8 @@ void proc_maps(struct text *t)
 	struct vm_area *v;
 	mm_lock(um.mm);
 	TAILQ_FOREACH(v, &um.mm->list, link)
-		add_area_line(t, v);
+		if (!(v->flags & VM_HIDDEN))
+			add_area_line(t, v);
 	mm_unlock(um.mm);
 	for (unsigned i = 0; i < nr_host_areas; i++)
 		text_str(t, host_areas[i].line);

@@ -23,6 +23,7 @@
 #define UM_F_NOSUD   2u /* trap system calls by seccomp although SUD works (for tests) */
 #define UM_F_ZRAM    4u /* compressed memory tier above the swap file */
 #define UM_F_TRACE   8u
+#define UM_F_NOPATCH 16u /* system-call instructions are left as they are */
 
 /* What shall go wrong on purpose ($SOFTFAULT_INJECT). */
 struct um_inject {
@@ -45,6 +46,7 @@ struct um_config {
 	uint64_t rlim_stack_cur, rlim_stack_max; /* the program's own limits; the command may have changed the host's */
 	uint64_t rlim_as_cur, rlim_data_cur, rlim_nofile_cur;
 	uint64_t fault_around;    /* 0: default */
+	uint32_t patch_after;     /* traps; 0: default */
 	char program[4096];       /* file to execute, as found through PATH */
 	char command[256];        /* command line for people */
 	struct um_inject inject;

@@ -7,6 +7,7 @@
  * brought us here a second one that tells what the last image hands on.  Whatever fails here
  * is told to the command through the shared area (um_fail) with the exit status that it shall use. */
 #include "um/um.h"
+#include "um/patch.h"
 #include "um/trap.h"
 #include "um/tree.h"
 #include "store/stores.h"
@@ -395,6 +396,8 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 		um.shm->start_real_ns = clock_ns(0);
 	}
 	arm_dispatch();
+	um_patch_init(!(um.shm->cfg.flags & UM_F_NOPATCH));
+	um_patch_thread(t);
 
 	memset(&frame, 0, sizeof(frame));
 	frame.uc.stack = um_kernel_stack(t);

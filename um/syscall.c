@@ -7,6 +7,7 @@
  *
  * The host never touches program memory that is not resident: see syscall.h for what it gets instead of a user address.  Nothing is ever
  * tried first and repaired after EFAULT, as a failed call may have lost a datagram or a child. */
+#include "um/patch.h"
 #include "um/syscall.h"
 
 const struct syscall_desc um_never_restarts = { .name = "interrupted", .restart = RS_NEVER };
@@ -147,6 +148,8 @@ int64_t call_pin(struct call *c, vaddr_t addr, uint64_t len, unsigned dir, uint6
 	if (addr >= TASK_SIZE)
 		return 0;
 	uint64_t want = MIN(len, TASK_SIZE - addr);
+	if (unlikely(um_patch_overlaps(addr, want)))
+		um_patch_restore(addr, want);
 	int64_t r = pin_user(um.mm, &c->t->task, addr, want, dir & DIR_OUT);
 	if (r == -ENOMEM)
 		return r;

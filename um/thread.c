@@ -9,6 +9,7 @@
  *
  *   kernel stack, KSTACK_SIZE aligned:   struct thread | guard page | stack … first frame at its top */
 #include "um/clone.h"
+#include "um/patch.h"
 #include "um/tree.h"
 
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
@@ -163,6 +164,7 @@ void um_thread_born(void)
 		t->kernel_fn(t);
 	if (um_arm_stack(t) || um_arm_dispatch())
 		um_oops("a new thread cannot be armed", NULL);
+	um_patch_thread(t);
 	if (!(t->clone_flags & CLONE_THREAD))
 		um_process_born(t);
 	if (t->child_settid)
@@ -404,8 +406,10 @@ void um_threads_forked(struct thread *t)
 			i->proc = NULL;
 			i->sighand = NULL;
 		}
-	um.first = *p;
-	um.sighand = *h;
+	if (p != &um.first) /* a copy of what is there already would copy the page, too */
+		um.first = *p;
+	if (h != &um.sighand)
+		um.sighand = *h;
 	t->proc = &um.first;
 	t->sighand = &um.sighand;
 	um.first.refs = um.sighand.refs = um.first.threads = 1;
@@ -465,10 +469,13 @@ int64_t sys_arch_prctl(struct thread *t)
 	case ARCH_SET_GS:
 		if (t->arg[1] >= TASK_SIZE)
 			return -EPERM;
+		if (code == ARCH_SET_GS)
+			um_patch_stop();
 		return host_call2(__NR_arch_prctl, code, t->arg[1]);
 	case ARCH_GET_FS:
 	case ARCH_GET_GS:
-		host_call2(__NR_arch_prctl, code, HC_A(&v));
+		if (code == ARCH_GET_FS || !um_patch_on)
+			host_call2(__NR_arch_prctl, code, HC_A(&v));
 		return put_user(um.mm, &t->task, uint64_t, t->arg[1], v) ? -EFAULT : 0;
 	case ARCH_GET_CPUID:
 	case ARCH_SET_CPUID:

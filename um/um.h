@@ -3,7 +3,8 @@
  *
  * The kernel is linked at UM_BASE, above the program, without any libc.  A thread enters it by a signal (SIGSYS: system call,
  * SIGSEGV/SIGBUS: fault, others: theirs) on its kernel stack, which is its host sigaltstack; the host's signal frame at the top of
- * that stack is the program's saved context, and returning from the handler is the return to user mode.
+ * that stack is the program's saved context, and returning from the handler is the return to user mode.  From a call site that was trapped often
+ * it comes by a jump instead (fast.c).
  *
  * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
 #ifndef SF_UM_H
@@ -43,6 +44,19 @@ struct um_sighand {
 	uint32_t lock, refs;
 };
 
+/* A call from a patched site under way: the program's registers (um/fast.c).  GS points to the thread, so these are reached as %gs:offset. */
+struct um_fast {
+	uint32_t magic;           /* FAST_IS_OURS: GS is what we made it */
+	uint32_t state;           /* FAST_*: what the way out must do */
+	uint32_t on;              /* in such a call: host signals are not blocked */
+	uint32_t shut;            /* the host's mask is not the program's any more */
+	uint64_t self, stack;
+	uint64_t rsp, next, tail, flags, rax, arg[6]; /* next: behind the system-call instruction; tail: the same in the stub */
+	int64_t ret;
+};
+#define FAST_IS_OURS 0x53464753u
+enum { FAST_CALL, FAST_END, FAST_DONE }; /* make the call by a trap; made, but more is to do; done.  FAST_END: see entry.S */
+
 /* Memory in use by a host execve under way, for whoever shares the address space to free. */
 struct um_exec_mem { void *mem; uint64_t bytes; };
 
@@ -69,6 +83,7 @@ struct thread {
 	long nr; uint64_t arg[6];
 	uint64_t entry_ns;
 	vaddr_t child_settid;     /* CLONE_CHILD_SETTID, done by the child */
+	struct um_fast fast;
 	struct thread *all_next;  /* every thread ever made (um/thread.c) */
 };
 
