@@ -77,8 +77,8 @@ unsigned run_begin(struct fault_ctx *fc, struct io_run *run, uint64_t lo, unsign
 	struct machine *mc = fc->mm->mc;
 	bool dropped = false;
 
-	/* long runs only: else what a batch of reclaim leaves over makes every other one short */
-	if (unlikely(frames_free(mc) < n && n >= SF_IOBUF_PAGES / 2))
+	/* else what a batch of reclaim leaves over makes every other run of a scan short */
+	if (unlikely(fc->area->flags & VM_SEQ_READ && n >= SF_IOBUF_PAGES / 2 && frames_free(mc) < n))
 		reclaim_clean_batch(fc->mm, fc->task);
 
 	struct page *pg = page_alloc_for(fc->mm, fc->task, &dropped);
