@@ -35,7 +35,7 @@ struct run_options {
 	const char *policy;
 	enum stats_format stats;
 	const char *output, *trace;
-	bool verbose, no_sud, no_patch;
+	bool verbose, no_sud, no_patch, fork_faults;
 	unsigned patch_after;
 	unsigned fault_around;
 	struct um_inject inject;
@@ -68,6 +68,7 @@ static void usage(FILE *out)
 		"  -o, --output FILE     report to FILE, not stderr\n"
 		"      --trace FILE      write every fault to FILE (read it with softfault trace)\n"
 		"      --trap NAME       trap system calls by auto, sud or seccomp\n"
+		"      --fork-faults     make every copy-on-write after fork a fault that is seen\n"
 		"      --no-patch        leave system-call instructions in the program as they are\n"
 		"      --patch-after N   replace one by a jump when it was trapped N times (default 32)\n"
 		"      --fault-around N  most pages that one fault brings in (1 to %d)\n"
@@ -131,7 +132,7 @@ static const char *policy_option(const char *text)
 	return text;
 }
 
-enum { O_SWAP = 256, O_SWAP_SIZE, O_ENGINE, O_POLICY, O_STATS, O_TRACE, O_VERBOSE, O_TRAP, O_AROUND, O_NOPATCH, O_PATCH };
+enum { O_SWAP = 256, O_SWAP_SIZE, O_ENGINE, O_POLICY, O_STATS, O_TRACE, O_VERBOSE, O_TRAP, O_AROUND, O_NOPATCH, O_PATCH, O_FORKFAULTS };
 
 static const struct option long_options[] = {
 	{ "memory", required_argument, NULL, 'm' },
@@ -144,6 +145,7 @@ static const struct option long_options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "trace", required_argument, NULL, O_TRACE },
 	{ "trap", required_argument, NULL, O_TRAP },
+	{ "fork-faults", no_argument, NULL, O_FORKFAULTS },
 	{ "no-patch", no_argument, NULL, O_NOPATCH },
 	{ "patch-after", required_argument, NULL, O_PATCH },
 	{ "fault-around", required_argument, NULL, O_AROUND },
@@ -171,6 +173,7 @@ static void one_option(struct run_options *o, int c)
 	case O_TRAP: o->no_sud = choice_option("--trap", optarg, traps) == 2; break;
 	case O_AROUND: o->fault_around = count_option("--fault-around", optarg, MAX_FAULT_AROUND); break;
 	case O_NOPATCH: o->no_patch = true; break;
+	case O_FORKFAULTS: o->fork_faults = true; break;
 	case O_PATCH: o->patch_after = count_option("--patch-after", optarg, 1000000); break;
 	case O_VERBOSE: o->verbose = true; break;
 	}
@@ -324,7 +327,8 @@ static void fill_config(const struct run_options *o, const struct run_files *f, 
 	getrlimit(RLIMIT_DATA, &data);
 	cfg->magic = UM_SHM_MAGIC;
 	cfg->flags = (o->verbose ? UM_F_VERBOSE : 0) | (o->no_sud ? UM_F_NOSUD : 0) | (o->swap.zram ? UM_F_ZRAM : 0) |
-		     (f->trace_fd >= 0 ? UM_F_TRACE : 0) | (o->no_patch ? UM_F_NOPATCH : 0);
+		     (f->trace_fd >= 0 ? UM_F_TRACE : 0) | (o->no_patch ? UM_F_NOPATCH : 0) |
+		     (o->fork_faults ? UM_F_FORKFAULTS : 0);
 	cfg->patch_after = o->patch_after;
 	cfg->engine = o->engine;
 	snprintf(cfg->policy, sizeof cfg->policy, "%s", o->policy);

@@ -399,6 +399,15 @@ static bool is_protected(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 	return pg && (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED | PG_LAZYFREE)) == PG_VISIBLE && area_may_write(fc->area, fc->mm, pfn);
 }
 
+/* Has the host to copy the page, because another process has it since fork?  Source: Linux wp_can_reuse_anon_folio. */
+static bool wp_is_shared(struct port *port, struct page *pg)
+{
+	bool forked = pg->flags & PG_FORKED;
+
+	pg->flags &= (uint16_t)~PG_FORKED;
+	return forked && port->ops->sole && port->ops->sole(port, PVA(pg->pfn)) == 0;
+}
+
 /* The sole owner of a page keeps it: whatever clean copies there are become stale.  A writer that goes through pages in order gets
  * several at a time. */
 static unsigned do_wp_page(struct fault_ctx *fc, struct page *pg)
@@ -406,7 +415,10 @@ static unsigned do_wp_page(struct fault_ctx *fc, struct page *pg)
 	struct machine *mc = fc->mm->mc;
 	struct port *port = mc->port;
 	struct window w = fault_window(fc, 16, is_protected);
+	unsigned copied = 0;
 
+	for (uint64_t pfn = w.lo; mc->fork_faults && pfn < w.lo + w.n; pfn++)
+		copied += wp_is_shared(port, page_at(fc->mm, pfn));
 	if (port->ops->protect(port, PVA(w.lo), w.n, PT_R | PT_W)) {
 		w = (struct window){ fc->pfn, 1 };
 		if (port->ops->protect(port, PVA(w.lo), 1, PT_R | PT_W))
@@ -420,7 +432,8 @@ static unsigned do_wp_page(struct fault_ctx *fc, struct page *pg)
 	}
 	page_ahead_hit(fc->mm->mc, pg);
 	fault_window_done(fc, w.lo, w.n);
-	sf_count(&mc->stats->cow_reused, 1);
+	sf_count(&mc->stats->cow_reused, w.n - MIN(copied, w.n));
+	sf_count(&mc->stats->cow_copied, copied);
 	return VM_FAULT_COW;
 }
 

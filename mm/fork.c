@@ -131,11 +131,43 @@ void mm_fork_stores(struct mm *mm)
 			s->ops->share(s);
 }
 
+/* A run of pages that may be written; those being written for a call keep their rights. */
+static uint64_t writable_run(struct mm *mm, uint64_t pfn, uint64_t end)
+{
+	for (; pfn < end; pfn++) {
+		const struct page *pg = page_at(mm, pfn);
+
+		if (!pg || pg->pins || pg->flags & PG_BUSY || (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED)) != (PG_VISIBLE | PG_WRITABLE))
+			break;
+	}
+	return pfn;
+}
+
+/* Both sides fault at their next write, and do_wp_page sees who still shares the page.  What the port refuses stays unseen. */
+static void fork_protect(struct mm *mm)
+{
+	struct port *port = mm->mc->port;
+	uint64_t end = PFN(mm->task_size), stop;
+
+	for (uint64_t pfn = 0; (pfn = pte_next(mm, pfn, end)) < end; pfn = MAX(stop, pfn + 1)) {
+		stop = writable_run(mm, pfn, end);
+		if (stop == pfn || port->ops->protect(port, PVA(pfn), stop - pfn, PT_R))
+			continue;
+		for (uint64_t i = pfn; i < stop; i++) {
+			struct page *pg = page_at(mm, i);
+
+			pg->flags = (uint16_t)((pg->flags & ~PG_WRITABLE) | PG_FORKED);
+		}
+	}
+}
+
 int mm_fork_begin(struct mm *mm)
 {
 	struct port *port = mm->mc->port;
 
 	SF_MISUSE(!mm_is_locked(mm));
+	if (mm->mc->fork_faults)
+		fork_protect(mm);
 	slots_dup(mm, false);
 	if (mm->mc->child)
 		WRITE_ONCE(mm->mc->child->born, port->ops->now(port));

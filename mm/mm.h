@@ -229,6 +229,7 @@ _Static_assert(sizeof(struct page) <= 40, "frame descriptors stay small");
 #define PG_ZERO     0x0800u /* filled with zeros for a read; may still be all zero */
 #define PG_REFERENCED 0x1000u /* came back by a soft fault (for policies) */
 #define PG_ANON     0x2000u /* of an anonymous area: all-zero contents need no slot */
+#define PG_FORKED   0x8000u /* write-protected by fork: the first write is do_wp_page's to see (mc->fork_faults) */
 #define PG_DEFERRED 0x4000u /* pinned when its area's protection changed: applied when the last pin goes */
 
 #define NR_LISTS 4
@@ -476,6 +477,7 @@ struct machine {
 	uint32_t reread, rewritten; /* pages back from the store lately: left again unchanged; were written (mm/swap.c) */
 	uint32_t nr_iobufs, iobuf_waiters; void *iobufs[8]; /* spare SF_IOBUF buffers */
 	void *kmem;               /* allocator's state (mm/kmalloc.c) */
+	bool fork_faults;         /* fork write-protects, so that each copy-on-write is a fault of ours */
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */
 	uint64_t *watch_ring; uint32_t watch_len, watch_at; /* page numbers of the visible ones, oldest at watch_at */

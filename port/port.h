@@ -104,6 +104,9 @@ struct port_ops {
 	int (*fork_child)(struct port *p, bool shares_files);
 	int (*fork_range)(struct port *p, vaddr_t va, size_t n);
 
+	/* Optional.  Is this process the only one that has the visible page at va?  1 yes, 0 no: fork has left it to others as well; or -errno. */
+	int (*sole)(struct port *p, vaddr_t va);
+
 	/* Services; none needs the mm lock.  alloc: zeroed, page-aligned memory of ours, bytes rounded up to pages,
 	 * untouched pages cost nothing; NULL when there is none. */
 	void *(*alloc)(struct port *p, size_t bytes);

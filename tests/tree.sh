@@ -72,6 +72,14 @@ for engine in uffd segv; do
 
 	same "others' /proc $engine" --engine $engine -m 8M -- bash -c "$others"
 
+	# pages copied because the child has them, and pages that are the parent's alone again
+	run --engine $engine --fork-faults --stats=json -o stats -- "$progs/fork_cow" >out 2>err
+	status=$?
+	copied=$(sed -n 's/.*"cow_copied": \([0-9]*\).*/\1/p' stats) reused=$(sed -n 's/.*"cow_reused": \([0-9]*\).*/\1/p' stats)
+	[ $status = 0 ] && [ "$copied" -ge 400 ] && [ "$copied" -lt 500 ] && [ "$reused" -ge 980 ] && [ "$reused" -lt 1100 ]
+	tap $? "do_wp_page tells the sole owner from the sharer $engine" "status $status, copied $copied, reused $reused $(cat out err)"
+	same "fork_cow at 2M $engine" --engine $engine --fork-faults -m 2M -- "$progs/fork_cow"
+
 	# the child dies, the shell goes on
 	run --engine $engine -m 8M --swap none -- sh -c 'head -c 64M /dev/zero | tail -c 32M | wc -c; echo go on' >out 2>err
 	[ $? = 0 ] && grep -q '^go on$' out && grep -q 'out of memory: killed process' err

@@ -23,6 +23,7 @@
 #define UM_F_NOSUD   2u /* trap system calls by seccomp although SUD works (for tests) */
 #define UM_F_ZRAM    4u /* compressed memory tier above the swap file */
 #define UM_F_TRACE   8u
+#define UM_F_FORKFAULTS 32u /* each copy-on-write after fork is to be seen */
 #define UM_F_NOPATCH 16u /* system-call instructions are left as they are */
 
 /* What shall go wrong on purpose ($SOFTFAULT_INJECT). */

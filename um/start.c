@@ -212,6 +212,7 @@ static void make_machine(void)
 	um.mm = um.mc->mm;
 	um.mc->warn = report_warning;
 	um.mc->oom = report_oom;
+	um.mc->fork_faults = cfg->flags & UM_F_FORKFAULTS;
 	if (cfg->fault_around)
 		um.mc->fault_around = (unsigned)cfg->fault_around;
 	if (cfg->flags & UM_F_TRACE)

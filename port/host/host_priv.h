@@ -143,6 +143,7 @@ int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
 void hp_fork_begin(struct port *p);
 void hp_fork_end(struct port *p);
 const void *hp_view(struct port *p, vaddr_t va);
+int hp_sole(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
@@ -156,7 +157,7 @@ uint32_t hp_self(struct port *p);
 	.sync_shared = hp_sync_shared,         \
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \
-	.view = hp_view,                       \
+	.view = hp_view, .sole = hp_sole,      \
 	.alloc = hp_alloc, .free = hp_free,    \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self

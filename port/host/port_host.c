@@ -174,6 +174,23 @@ const void *hp_view(struct port *p, vaddr_t va)
 	return (const void *)va;
 }
 
+#define PAGEMAP_SOLE (1ull << 56) /* mapped by nobody else (Documentation/admin-guide/mm/pagemap.rst) */
+
+/* Opened each time: after fork a descriptor would tell of the parent. */
+int hp_sole(struct port *p, vaddr_t va)
+{
+	struct host_port *hp = to_host(p);
+	uint64_t entry = 0;
+	int64_t fd = hp_call(hp, __NR_openat, -100, HC_A("/proc/thread-self/pagemap"), 02000000 /* O_CLOEXEC */, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	int64_t r = hp_call(hp, __NR_pread64, fd, HC_A(&entry), sizeof(entry), PFN(va) * sizeof(entry));
+
+	host_call1(__NR_close, fd);
+	return r == (int64_t)sizeof(entry) ? (entry & PAGEMAP_SOLE) != 0 : -EIO;
+}
+
 void *hp_alloc(struct port *p, size_t bytes)
 {
 	return own_alloc(to_host(p), bytes, PROT_READ | PROT_WRITE);
