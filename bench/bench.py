@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """bench.py - what softfault costs, as ratios measured in one run
 
-    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory uml
+    bench/bench.py BUILD_DIR [SECTION ...] [--runs N]      sections: faults programs pressure memory fork calls build redis lib uml
 
 Every figure is the median of N runs (5 unless told), and what is compared runs in turn, A B A B, so that a drift of the
 machine hits both.  Costs of faults and the first table of programs are processor time, which a busy machine disturbs least; programs
@@ -26,16 +26,20 @@ class Bench:
         self.build, self.runs = os.path.abspath(build), runs
         self.softfault = os.path.join(self.build, 'softfault')
         self.faults = os.path.join(self.build, 'faults')
+        self.forks = os.path.join(self.build, 'forks')
         self.work = tempfile.mkdtemp(prefix='sf-bench.', dir='/var/tmp')
         self.killed = {}
+        # the host copies the table of descriptors up to the highest at each fork, and ours lie below the limit: the usual one
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
 
     def under(self, engine, argv, opts=()):
         return [self.softfault, 'run', '-q', '--engine', engine, *opts, '--', *argv]
 
-    def number(self, argv):
+    def number(self, argv, at=-1):
         r = subprocess.run(argv, capture_output=True, text=True, timeout=600)
         try:
-            return float(r.stdout.split()[-1])
+            return float(r.stdout.split()[at])
         except (ValueError, IndexError):
             print('  failed:', ' '.join(argv), r.stderr.strip()[-200:], file=sys.stderr)
             return float('nan')
@@ -218,6 +222,95 @@ def section_memory(b):
           f"{(smany['kernel_tables_bytes'] - sfew['kernel_tables_bytes']) / 65536:.1f} a swapped page")
 
 
+def section_fork(b):
+    print('\nProcesses: processor microseconds of parent and child for one, and of native; 256M bound: with a tree')
+    ways = {'native': lambda argv: argv, 'uffd': lambda argv: b.under('uffd', argv), 'segv': lambda argv: b.under('segv', argv),
+            '-m 256M': lambda argv: b.under('uffd', argv, ('-m', '256M'))}
+    print(f"{'':28s}{'native':>9s} " + ''.join(f'{w:>9s}{"ratio":>7s} ' for w in ways if w != 'native'))
+    for mode, label in (('fork', 'fork + exit'), ('exec', 'fork + exec + exit'), ('spawn', 'posix_spawn')):
+        for mib in (1, 10, 100):
+            argv = [b.forks, mode, str(mib), '200' if mib < 100 else '60']
+            m = b.interleaved({w: f(argv) for w, f in ways.items()}, b.number)
+            print(f"{label + f', {mib} MiB':28s}{m['native']:9.0f} " +
+                  ''.join(f"{m[w]:9.0f}{m[w] / m['native']:7.2f} " for w in ways if w != 'native'), flush=True)
+
+
+def section_calls(b):
+    print('\nOne system call (getppid), ns')
+    ways = {'native': [b.faults, 'syscall'], 'patched': b.under('uffd', [b.faults, 'syscall']),
+            '--no-patch': b.under('uffd', [b.faults, 'syscall'], ('--no-patch',)),
+            'seccomp, patched': b.under('uffd', [b.faults, 'syscall'], ('--trap', 'seccomp')),
+            'seccomp, --no-patch': b.under('uffd', [b.faults, 'syscall'], ('--trap', 'seccomp', '--no-patch'))}
+    m = b.interleaved(ways, b.number)
+    for w, v in m.items():
+        print(f"  {w:20s}{v:8.0f}  {v - m['native']:+8.0f}", flush=True)
+
+
+def project(b):
+    """A C project of 100 files."""
+    d = os.path.join(b.work, 'project')
+    os.mkdir(d)
+    for i in range(100):
+        with open(os.path.join(d, f'm{i}.c'), 'w') as f:
+            f.write('#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n')
+            for k in range(20):
+                f.write(f'int f{i}_{k}(int a, int b)\n{{\n\tint s = 0;\n\tfor (int i = 0; i < a; i++)\n\t\ts += i * b ^ (s >> {k % 7 + 1});\n'
+                        '\tchar buf[64];\n\tsnprintf(buf, sizeof buf, "%d", s);\n\treturn s + (int)strlen(buf);\n}\n')
+    with open(os.path.join(d, 'main.c'), 'w') as f:
+        f.write(''.join(f'int f{i}_0(int, int);\n' for i in range(100)) + 'int main(void)\n{\n\tint s = 0;\n' +
+                ''.join(f'\ts += f{i}_0({i}, s);\n' for i in range(100)) + '\treturn s & 1;\n}\n')
+    with open(os.path.join(d, 'Makefile'), 'w') as f:
+        f.write('OBJ = main.o $(patsubst %,m%.o,$(shell seq 0 99))\nCFLAGS = -O1\nprog: $(OBJ)\n\t$(CC) -o $@ $(OBJ)\n')
+    return d
+
+
+def section_build(b):
+    print('\nmake -j2 of a C project of 100 files: wall / processor seconds')
+    make = ['make', '-B', '-s', '-j2', '-C', project(b)]
+    m = b.median_times({'native': make, **{e: b.under(e, make) for e in ENGINES}, 'no-patch': b.under('uffd', make, ('--no-patch',))})
+    for w, v in m.items():
+        print(f"  {w:10s}{v[0]:7.2f} /{v[1]:7.2f}   ratio {v[0] / m['native'][0]:5.2f} /{v[1] / m['native'][1]:5.2f}", flush=True)
+
+
+def redis_rates(b, server, port):
+    p = subprocess.Popen(server + ['--port', str(port), '--save', '', '--appendonly', 'no', '--dir', b.work],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if subprocess.run(['redis-cli', '-p', str(port), 'ping'], capture_output=True, check=False).stdout == b'PONG\n':
+                break
+            time.sleep(0.05)
+        r = subprocess.run(['redis-benchmark', '-p', str(port), '-n', '50000', '-c', '50', '-t', 'set,get', '--csv'],
+                           capture_output=True, text=True, timeout=120, check=False)
+        return [float(line.split(',')[1].strip('"')) for line in r.stdout.splitlines() if line.startswith(('"SET"', '"GET"'))]
+    finally:
+        p.terminate()
+        p.wait()
+
+
+def section_redis(b):
+    print('\nredis-benchmark (50 clients), thousand requests a second')
+    if not shutil.which('redis-benchmark'):
+        print('  not installed; skipped')
+        return
+    server = ['redis-server']
+    ways = {'native': server, **{e: b.under(e, server) for e in ENGINES}, 'no-patch': b.under('uffd', server, ('--no-patch',))}
+    got = {w: [] for w in ways}
+    for i in range(b.runs):
+        for k, (w, argv) in enumerate(ways.items()):
+            got[w].append(redis_rates(b, argv, 17400 + 10 * i + k))
+    for w, v in got.items():
+        rate = [statistics.median(x[i] for x in v if len(x) == 2) for i in (0, 1)]
+        native = [statistics.median(x[i] for x in got['native'] if len(x) == 2) for i in (0, 1)]
+        print(f"  {w:10s} SET {rate[0] / 1e3:6.1f} ({rate[0] / native[0]:.2f})  GET {rate[1] / 1e3:6.1f} ({rate[1] / native[1]:.2f})", flush=True)
+
+
+def uml_rows(b):
+    """What is run in it: a name, the command, and how many units of ours its figure counts."""
+    return [(mode, [b.faults, mode, '8192'], 'ns') for mode in ('anon-random', 'anon-seq', 'trap', 'syscall')] + \
+           [(f'{mode} {mib} MiB', [b.forks, mode, str(mib), '30'], 'us') for mode in ('fork', 'exec') for mib in (1, 10, 100)]
+
+
 def section_uml(b):
     uml = shutil.which('linux.uml') or shutil.which('linux')
     print('\nUser-Mode Linux')
@@ -227,8 +320,8 @@ def section_uml(b):
     script = os.path.join(b.work, 'init')
     with open(script, 'w') as f:
         f.write('#!/bin/sh\nmount -t proc proc /proc\n')
-        for mode in ('anon-random', 'anon-seq', 'trap', 'syscall'):
-            f.write(f'for i in 1 2 3 4 5; do echo "UML {mode} $({b.faults} {mode} 8192)"; done\n')
+        for name, argv, _ in uml_rows(b):
+            f.write(f'for i in 1 2 3 4 5; do echo "UML {name}: $({" ".join(argv)})"; done\n')
         f.write('echo UML-END\n/sbin/halt -f || poweroff -f || kill -9 1\n')
     os.chmod(script, 0o755)
     try:
@@ -237,14 +330,142 @@ def section_uml(b):
         text = r.stdout
     except subprocess.TimeoutExpired as e:
         text = (e.stdout or b'').decode(errors='replace')
-    for mode in ('anon-random', 'anon-seq', 'trap', 'syscall'):
-        vals = [float(w[-1]) for w in (l.split() for l in text.splitlines() if f'UML {mode}' in l) if len(w) > 2]
-        ours = b.interleaved({e: b.under(e, [b.faults, mode, '8192']) for e in ENGINES}, b.number)
-        if vals:
-            v = statistics.median(vals)
-            print(f'  {mode}: UML {v:.0f} ns, ' + ', '.join(f'{e} {ours[e]:.0f} ns ({v / ours[e]:.1f} times faster)' for e in ENGINES))
+    for name, argv, unit in uml_rows(b):
+        lines = [line.split(f'UML {name}:')[1].split() for line in text.splitlines() if f'UML {name}:' in line]
+        at = 0 if unit == 'us' else -1  # wall time for processes: its processor time is not told in full
+        vals = [float(w[at]) for w in lines if w]
+        if not vals:
+            print(f'  {name}: UML did not run here')
+            continue
+        ours = b.interleaved({e: b.under(e, argv) for e in ENGINES}, lambda a, at=at: b.number(a, at))
+        v = statistics.median(vals)
+        print(f'  {name}: UML {v:.0f} {unit}, ' + ', '.join(f'{e} {ours[e]:.0f} {unit} ({v / ours[e]:.1f} times faster)' for e in ENGINES), flush=True)
+
+
+BOUND, DATA = 64 << 20, 256 << 20
+
+
+class CacheCgroup:
+    """A memory cgroup of the bound's size, for mappings of a file that nobody else reads; OSError where it cannot be had."""
+    def __init__(self):
+        if os.geteuid():
+            raise OSError('only root may make one')
+        root = '/sys/fs/cgroup'
+        if os.path.isdir(root + '/memory'):
+            self.dir, limit = root + '/memory/sf-bench-lib', 'memory.limit_in_bytes'
+        elif 'memory' in open(root + '/cgroup.controllers').read().split():
+            with open(root + '/cgroup.subtree_control', 'w') as f:
+                f.write('+memory')
+            self.dir, limit = root + '/sf-bench-lib', 'memory.max'
         else:
-            print(f'  {mode}: UML did not run here')
+            raise OSError('no memory controller')
+        os.makedirs(self.dir, exist_ok=True)
+        with open(f'{self.dir}/{limit}', 'w') as f:
+            f.write(str(BOUND + (4 << 20))) # the program itself
+
+    def argv(self, argv):
+        return ['sh', '-c', f'echo $$ > {self.dir}/cgroup.procs; exec "$@"', 'sh', *argv]
+
+    def close(self):
+        try:
+            os.rmdir(self.dir)
+        except OSError:
+            pass
+
+
+def lib_files(b):
+    """Two files of random bytes: one that stays in the host's page cache, one for those who are to read the device."""
+    files = [os.path.join(b.work, n) for n in ('warm', 'cold')]
+    for path in files:
+        with open(path, 'wb') as f:
+            for _ in range(DATA >> 20):
+                f.write(os.urandom(1 << 20))
+            f.flush()
+            os.fsync(f.fileno())
+            if path.endswith('cold'):
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return files
+
+
+class Paging:
+    def __init__(self, b):
+        self.b, self.cg = b, None
+        self.warm, self.cold = lib_files(b)
+        try:
+            self.cg = CacheCgroup()
+        except OSError as e:
+            print(f'  no memory cgroup to compare mmap in: {e}')
+
+    def argv(self, means, pattern, op, page, threads):
+        device = means.endswith('-direct') or means.startswith('mmap') or pattern == 'once'
+        argv = [os.path.join(self.b.build, 'lib_paging'), means, pattern, op, str(page), str(threads), self.cold if device else self.warm,
+                str(BOUND), '250']
+        return self.cg.argv(argv) if means.startswith('mmap') else argv
+
+    def run(self, argv):
+        try:
+            r = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            print('  not done in 60 s:', ' '.join(argv[-8:]), file=sys.stderr)
+            return ()
+        try:
+            return tuple(float(x) for x in r.stdout.split()[-2:])
+        except ValueError:
+            print('  failed:', ' '.join(argv), r.stderr.strip()[-200:], file=sys.stderr)
+        return ()
+
+    def line(self, label, means, *how):
+        got = {m: [] for m in means}
+        for _ in range(self.b.runs):
+            for m in means:
+                got[m].append(self.run(self.argv(m, *how)) or (float('nan'),) * 2)
+        med = {m: tuple(statistics.median(x[i] for x in v) for i in (0, 1)) for m, v in got.items()}
+        print(f'  {label:32s}' + ''.join(f'{med[m][0]:10,.0f} {med[m][1]:9,.0f}' for m in means), flush=True)
+        return med
+
+    def table(self, title, means, lines):
+        means = [m for m in means if self.cg or not m.startswith('mmap')]
+        print(f'\n{title}\n  {"":32s}' + ''.join(f'{m:>20s}' for m in means))
+        return {label: self.line(label, means, *how) for label, *how in lines}
+
+
+def lib_tables(p):
+    warm = p.table('Data warm in the page cache: accesses a second, and ns of processor time for each', ('uffd', 'segv', 'pool', 'pread'), [
+        ('uniform reads, 4 KiB', 'uniform', 'r', 4096, 1), ('Zipf reads, 4 KiB', 'zipf', 'r', 4096, 1),
+        ('uniform writes, 4 KiB', 'uniform', 'w', 4096, 1), ('Zipf writes, 4 KiB', 'zipf', 'w', 4096, 1),
+        ('uniform reads, 64 KiB', 'uniform', 'r', 65536, 1), ('Zipf reads, 64 KiB', 'zipf', 'r', 65536, 1),
+        ('Zipf writes, 64 KiB', 'zipf', 'w', 65536, 1),
+        ('uniform reads, 4 KiB, 2 threads', 'uniform', 'r', 4096, 2), ('Zipf reads, 4 KiB, 2 threads', 'zipf', 'r', 4096, 2),
+        ('Zipf writes, 4 KiB, 2 threads', 'zipf', 'w', 4096, 2)])
+    print(f"  uffd: uniform {warm['uniform reads, 4 KiB']['uffd'][0] / 90000:.2f} of 90,000 reads/s, "
+          f"Zipf {warm['Zipf reads, 4 KiB']['uffd'][0] / 504000:.2f} of 504,000")
+    scan = p.table('Sequential scan, every byte: pages of 4 KiB a second, and ns for each', ('uffd', 'segv', 'pread'), [
+        ('warm, 1 thread', 'scan', 'r', 4096, 1), ('warm, 2 threads', 'scan', 'r', 4096, 2)])
+    cold = p.table('Cold data, no page twice', ('uffd', 'segv', 'pread'), [('shuffled reads, 4 KiB', 'once', 'r', 4096, 1)])
+    for label, m in (scan | cold).items():
+        print(f'  {label}: ' + ', '.join(f"{e} {m[e][0] / m['pread'][0]:.2f} of pread by wall, {m['pread'][1] / m[e][1]:.2f} by processor"
+                                         for e in ENGINES))
+    p.table('From the device: mmap in a memory cgroup of the same size', ('uffd-direct', 'pool-direct', 'mmap', 'mmap-random'), [
+        ('uniform reads, 4 KiB', 'uniform', 'r', 4096, 1), ('Zipf reads, 4 KiB', 'zipf', 'r', 4096, 1),
+        ('Zipf writes, 4 KiB', 'zipf', 'w', 4096, 1), ('Zipf reads, 4 KiB, 2 threads', 'zipf', 'r', 4096, 2)])
+
+
+def section_lib(b):
+    print(f'\nlibsoftfault: {DATA >> 20} MiB of data in {BOUND >> 20} MiB')
+    p = Paging(b)
+    try:
+        lib_tables(p)
+    finally:
+        if p.cg:
+            p.cg.close()
+    for title, *argv in (('Fault-safe access, ns of processor time', 'lib_access'), ('Snapshots', 'lib_snapshot'),
+                         ('Many regions, ns each', 'lib_cost', 'regions', '1000'), ('', 'lib_cost', 'regions', '100000'),
+                         ('Sparse regions, ns a touch', 'lib_cost', 'sparse', '1'), ('', 'lib_cost', 'sparse', '100'),
+                         ('Traps, ns', 'lib_cost', 'trap')):
+        if title:
+            print('\n' + title)
+        r = subprocess.run([os.path.join(b.build, argv[0]), *argv[1:]], capture_output=True, text=True, timeout=120)
+        print('  ' + (r.stdout or r.stderr).rstrip().replace('\n', '\n  '), flush=True)
 
 
 def main():
@@ -255,6 +476,7 @@ def main():
     a = ap.parse_args()
     b = Bench(a.build, a.runs)
     table = {'faults': section_faults, 'programs': section_programs, 'pressure': section_pressure, 'memory': section_memory,
+             'fork': section_fork, 'calls': section_calls, 'build': section_build, 'redis': section_redis, 'lib': section_lib,
              'uml': section_uml}
     try:
         for s in a.sections or table:

@@ -76,14 +76,18 @@ static void pass_fd(struct um_shared *shm, int32_t *fd)
 
 __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv, struct um_shared *shm, const struct before *old, pid_t parent)
 {
-	char number[16];
+	char first[sizeof(UM_ENV) + 12];
+	size_t n = 0;
 
+	while (environ[n])
+		n++;
+	char **env = xcalloc(n + 2, sizeof *env);
+	memcpy(env + 1, environ, n * sizeof *env);
 	pass_fd(shm, &shm->cfg.shm_fd);
 	pass_fd(shm, &shm->cfg.swap_fd);
 	pass_fd(shm, &shm->cfg.trace_fd);
-	snprintf(number, sizeof number, "%d", shm->cfg.shm_fd);
-	argv[0] = (char *)"softfault-um";
-	argv[1] = number;
+	snprintf(first, sizeof first, UM_ENV "%d", shm->cfg.shm_fd);
+	env[0] = first;
 	limit_host_stack();
 	raise_host_limit(RLIMIT_AS);
 	raise_host_limit(RLIMIT_DATA);
@@ -93,7 +97,7 @@ __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv
 		_exit(EXIT_OURS);
 	sigaction(SIGCHLD, &old->chld, NULL);
 	sigprocmask(SIG_SETMASK, &old->mask, NULL);
-	execv(kernel, argv);
+	execve(kernel, argv, env);
 	child_fail(shm, "cannot start ", kernel);
 	abort(); /* not reached */
 }

@@ -119,6 +119,19 @@ int json_write(const struct report *r, FILE *out);
 /* Fill in symbol, file and source of places whose ip is set.  Unknown parts stay empty. */
 void symbols_resolve(const struct um_shared *shm, const char *kernel, struct code_place *places, unsigned n);
 
+/* ---------------------------------------------------------------- procs.c */
+
+struct proc_row {
+	const struct sf_proc_stat *stat;
+	unsigned depth;       /* 0: the first process, or one whose parent is not ours */
+	uint64_t faults;      /* of all kinds */
+	bool chosen;          /* set by procs_choose */
+};
+/* The processes, children after their parents; the caller frees *ret.  The number of them. */
+unsigned procs_list(const struct um_shared *shm, struct proc_row **ret);
+/* Mark those that spent most time in faults, and their ancestors. */
+void procs_choose(struct proc_row *rows, unsigned n, unsigned most);
+
 /* ---------------------------------------------------------------- tracefile.c */
 
 int trace_create(const char *path, const char *command, uint64_t bound_pages); /* descriptor; dies on failure */

@@ -157,6 +157,8 @@ static json_t *events_json(const struct sf_stats *s)
 	json_t *o = json_object();
 
 	set(o, "syscalls", number(s->syscalls));
+	set(o, "patched_sites", number(s->patched_sites));
+	set(o, "patched_calls", number(s->fast_calls));
 	set(o, "signals", number(s->signals));
 	set(o, "peak_areas", number(s->peak_areas));
 	set(o, "peak_host_mappings", number(s->host_maps_peak));
@@ -203,6 +205,35 @@ static json_t *codes_json(const struct report *r)
 	return a;
 }
 
+static json_t *procs_json(const struct report *r)
+{
+	struct proc_row *rows;
+	unsigned n = procs_list(r->shm, &rows);
+	json_t *a = json_array();
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct sf_proc_stat *p = rows[i].stat;
+		const uint64_t start = r->shm->start_ns;
+		json_t *o = json_object(), *kinds = json_object();
+
+		set(o, "pid", number(p->pid));
+		set(o, "parent", number(p->ppid));
+		set(o, "name", string(p->comm));
+		set(o, "start_ns", number(p->start_ns > start ? p->start_ns - start : 0));
+		set(o, "end_ns", p->end_ns > start ? number(p->end_ns - start) : json_null());
+		for (unsigned k = 0; k < NR_FAULT_KINDS; k++)
+			set(kinds, fault_kind_key[k], number(p->faults[k]));
+		set(o, "faults", kinds);
+		set(o, "handling_ns", number(p->fault_ns));
+		set(o, "swapped_in", number(p->swap_in));
+		set(o, "swapped_out", number(p->swap_out));
+		set(o, "peak_resident_bytes", number(p->peak_resident * PAGE_SIZE));
+		json_array_append_new(a, o);
+	}
+	free(rows);
+	return a;
+}
+
 int json_write(const struct report *r, FILE *out)
 {
 	const struct um_shared *shm = r->shm;
@@ -223,6 +254,8 @@ int json_write(const struct report *r, FILE *out)
 	set(o, "pages", cells_json(&shm->stats));
 	set(o, "memory", memory_json(r));
 	set(o, "events", events_json(&shm->stats));
+	set(o, "processes_started", number(shm->nr_procs));
+	set(o, "processes", procs_json(r));
 	set(o, "top_areas", areas_json(r));
 	set(o, "top_code", codes_json(r));
 	errno = 0;

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define MIN_BOUND_PAGES 256u  /* with less a program cannot even start: its stack, pinned buffers and the page it runs in */
-#define OWN_FDS 96            /* descriptor numbers kept for the kernel below the program's limit */
+#define OWN_FDS 96            /* descriptor numbers kept for the kernel, at least: one for each file that is mapped */
+#define MORE_FDS 1024         /* … and where the limit leaves room */
 #define MIN_FDS 128           /* a smaller RLIMIT_NOFILE leaves the program too few */
 #define MAX_FD_BASE 65536     /* the host's descriptor table grows with the highest number: keep that cheap */
 #define MAX_FAULT_AROUND 64
@@ -34,7 +35,8 @@ struct run_options {
 	const char *policy;
 	enum stats_format stats;
 	const char *output, *trace;
-	bool verbose, no_sud;
+	bool verbose, no_sud, no_patch, fork_faults;
+	unsigned patch_after;
 	unsigned fault_around;
 	struct um_inject inject;
 	char **argv;          /* program and arguments */
@@ -66,6 +68,9 @@ static void usage(FILE *out)
 		"  -o, --output FILE     report to FILE, not stderr\n"
 		"      --trace FILE      write every fault to FILE (read it with softfault trace)\n"
 		"      --trap NAME       trap system calls by auto, sud or seccomp\n"
+		"      --fork-faults     make every copy-on-write after fork a fault that is seen\n"
+		"      --no-patch        leave system-call instructions in the program as they are\n"
+		"      --patch-after N   replace one by a jump when it was trapped N times (default 32)\n"
 		"      --fault-around N  most pages that one fault brings in (1 to %d)\n"
 		"      --verbose         say on stderr what is chosen and what is refused\n"
 		"  -h, --help\n\n"
@@ -127,7 +132,7 @@ static const char *policy_option(const char *text)
 	return text;
 }
 
-enum { O_SWAP = 256, O_SWAP_SIZE, O_ENGINE, O_POLICY, O_STATS, O_TRACE, O_VERBOSE, O_TRAP, O_AROUND };
+enum { O_SWAP = 256, O_SWAP_SIZE, O_ENGINE, O_POLICY, O_STATS, O_TRACE, O_VERBOSE, O_TRAP, O_AROUND, O_NOPATCH, O_PATCH, O_FORKFAULTS };
 
 static const struct option long_options[] = {
 	{ "memory", required_argument, NULL, 'm' },
@@ -140,6 +145,9 @@ static const struct option long_options[] = {
 	{ "output", required_argument, NULL, 'o' },
 	{ "trace", required_argument, NULL, O_TRACE },
 	{ "trap", required_argument, NULL, O_TRAP },
+	{ "fork-faults", no_argument, NULL, O_FORKFAULTS },
+	{ "no-patch", no_argument, NULL, O_NOPATCH },
+	{ "patch-after", required_argument, NULL, O_PATCH },
 	{ "fault-around", required_argument, NULL, O_AROUND },
 	{ "verbose", no_argument, NULL, O_VERBOSE },
 	{ "help", no_argument, NULL, 'h' },
@@ -164,6 +172,9 @@ static void one_option(struct run_options *o, int c)
 	case O_TRACE: o->trace = optarg; break;
 	case O_TRAP: o->no_sud = choice_option("--trap", optarg, traps) == 2; break;
 	case O_AROUND: o->fault_around = count_option("--fault-around", optarg, MAX_FAULT_AROUND); break;
+	case O_NOPATCH: o->no_patch = true; break;
+	case O_FORKFAULTS: o->fork_faults = true; break;
+	case O_PATCH: o->patch_after = count_option("--patch-after", optarg, 1000000); break;
 	case O_VERBOSE: o->verbose = true; break;
 	}
 }
@@ -247,7 +258,7 @@ static void find_program(const char *name, char *buf, size_t n)
 
 /* ---------------------------------------------------------------- preparation */
 
-/* Descriptors from here up are the kernel's.  A low soft limit is raised for the host if it may be. */
+/* Descriptors from here up are the kernel's.  The soft limit is raised for the host if it may be: then the program keeps all of its own. */
 static int choose_fd_base(uint64_t *ret_limit)
 {
 	struct rlimit rl;
@@ -255,15 +266,18 @@ static int choose_fd_base(uint64_t *ret_limit)
 	if (getrlimit(RLIMIT_NOFILE, &rl))
 		cli_die(EXIT_OURS, "cannot read RLIMIT_NOFILE: %s", strerror(errno));
 	*ret_limit = rl.rlim_cur;
-	if (rl.rlim_cur < MIN_FDS + OWN_FDS && rl.rlim_cur < rl.rlim_max) {
-		rl.rlim_cur = MIN(rl.rlim_max, (rlim_t)MIN_FDS + OWN_FDS);
+	if (rl.rlim_cur < rl.rlim_max && rl.rlim_cur < MAX_FD_BASE + MORE_FDS) {
+		rl.rlim_cur = MIN(rl.rlim_max, MAX(rl.rlim_cur, (rlim_t)MIN_FDS) + MORE_FDS);
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
+	int own = (int)MIN((rlim_t)MORE_FDS, MAX((rlim_t)OWN_FDS, (rl.rlim_cur - MIN(rl.rlim_cur, *ret_limit))));
+	if (rl.rlim_cur >= 8 * MORE_FDS)
+		own = MORE_FDS;
 	if (rl.rlim_cur < MIN_FDS)
 		cli_die(EXIT_OURS, "the limit of open files is %lu, the minimum is %d (ulimit -n)", (unsigned long)rl.rlim_cur, MIN_FDS);
-	if (rl.rlim_cur >= MAX_FD_BASE + OWN_FDS)
+	if (rl.rlim_cur >= MAX_FD_BASE + MORE_FDS)
 		return MAX_FD_BASE;
-	return (int)(rl.rlim_cur >= MIN_FDS + OWN_FDS ? rl.rlim_cur - OWN_FDS : rl.rlim_cur - MIN_FDS / 2);
+	return (int)(rl.rlim_cur >= MIN_FDS + OWN_FDS ? rl.rlim_cur - (rlim_t)own : rl.rlim_cur - MIN_FDS / 2);
 }
 
 static struct um_shared *make_shared(int *ret_fd)
@@ -313,7 +327,9 @@ static void fill_config(const struct run_options *o, const struct run_files *f, 
 	getrlimit(RLIMIT_DATA, &data);
 	cfg->magic = UM_SHM_MAGIC;
 	cfg->flags = (o->verbose ? UM_F_VERBOSE : 0) | (o->no_sud ? UM_F_NOSUD : 0) | (o->swap.zram ? UM_F_ZRAM : 0) |
-		     (f->trace_fd >= 0 ? UM_F_TRACE : 0);
+		     (f->trace_fd >= 0 ? UM_F_TRACE : 0) | (o->no_patch ? UM_F_NOPATCH : 0) |
+		     (o->fork_faults ? UM_F_FORKFAULTS : 0);
+	cfg->patch_after = o->patch_after;
 	cfg->engine = o->engine;
 	snprintf(cfg->policy, sizeof cfg->policy, "%s", o->policy);
 	cfg->bound_pages = o->bound_pages;
@@ -431,10 +447,9 @@ int cmd_run(int argc, char **argv)
 {
 	struct run_options o = { .engine = ENGINE_AUTO, .policy = "twolist" };
 	struct run_files f = { .shm_fd = -1 };
-	char program[sizeof f.shm->cfg.program], kernel[4096], **kernel_argv;
+	char program[sizeof f.shm->cfg.program], kernel[4096];
 	struct child_end end;
 	uint64_t nofile;
-	size_t n = 0;
 	int err, fd_base;
 
 	parse_options(argc, argv, &o);
@@ -450,11 +465,7 @@ int cmd_run(int argc, char **argv)
 	memcpy(f.shm->cfg.program, program, sizeof program);
 	if (o.verbose)
 		say_plan(&o, &f, kernel);
-	while (o.argv[n])
-		n++;
-	kernel_argv = xcalloc(n + 3, sizeof *kernel_argv); /* two in front are child_run's */
-	memcpy(kernel_argv + 2, o.argv, n * sizeof *kernel_argv);
-	err = child_run(kernel, kernel_argv, f.shm, &end);
+	err = child_run(kernel, o.argv, f.shm, &end);
 	if (err) {
 		swap_close(&f.swap);
 		cli_die(EXIT_OURS, "cannot fork: %s", strerror(-err));

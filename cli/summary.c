@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -142,12 +143,38 @@ static void print_codes(const struct report *r, FILE *out)
 	}
 }
 
+#define SHOWN_PROCS 12u
+
+static void print_procs(const struct report *r, FILE *out)
+{
+	struct proc_row *rows;
+	unsigned n = procs_list(r->shm, &rows);
+	struct text a, b, c, d;
+
+	if (n > 1) {
+		procs_choose(rows, n, SHOWN_PROCS);
+		fprintf(out, "\n  %12s %10s %10s %10s  processes (%u", "faults", "major", "in faults", "peak", r->shm->nr_procs);
+		fprintf(out, n > SHOWN_PROCS ? "; those that spent most time in faults)\n" : ")\n");
+		for (unsigned i = 0; i < n; i++) {
+			const struct sf_proc_stat *p = rows[i].stat;
+
+			if (rows[i].chosen)
+				fprintf(out, "  %12s %10s %10s %10s  %*s%.16s (%u)\n", count_text(&a, rows[i].faults),
+					count_text(&b, p->faults[FK_MAJOR]), time_text(&c, p->fault_ns),
+					size_text(&d, p->peak_resident * PAGE_SIZE), (int)MIN(rows[i].depth, 10u) * 2, "",
+					p->comm, p->pid);
+		}
+	}
+	free(rows);
+}
+
 int summary_write(const struct report *r, FILE *out)
 {
 	print_head(r, out);
 	print_kinds(r, out);
 	print_time(r, out);
 	print_memory(r, out);
+	print_procs(r, out);
 	print_areas(r, out);
 	print_codes(r, out);
 	errno = 0;

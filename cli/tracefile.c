@@ -26,7 +26,7 @@ static int write_head(int fd, uint64_t start_real_ns, uint64_t bound_pages, cons
 {
 	char page[HEAD_BYTES] = "";
 	struct sf_trace_head head = {
-		.magic = { 'S', 'F', 'T', 'R', 'A', 'C', 'E', '1' },
+		.magic = { 'S', 'F', 'T', 'R', 'A', 'C', 'E', '2' },
 		.head_bytes = HEAD_BYTES,
 		.rec_bytes = REC_BYTES,
 		.start_real_ns = start_real_ns,
@@ -139,8 +139,8 @@ static void print_record(const struct sf_trace_rec *r, area_name *names)
 	static const char *const result[] = { "resolved", "SIGSEGV", "SIGBUS", "fixup", "oom" };
 	const uint32_t e = r->error_code;
 
-	printf("%" PRIu64 " %" PRIu64 ".%09" PRIu64 " %" PRIu32 " %#" PRIx64 " %#" PRIx64 " %c%c%c%c %s %s %" PRIu32,
-	       r->seq, r->time_ns / 1000000000u, r->time_ns % 1000000000u, r->tid, r->ip, r->addr,
+	printf("%" PRIu64 " %" PRIu64 ".%09" PRIu64 " %" PRIu32 " %" PRIu32 " %#" PRIx64 " %#" PRIx64 " %c%c%c%c %s %s %" PRIu32,
+	       r->seq, r->time_ns / 1000000000u, r->time_ns % 1000000000u, r->pid, r->tid, r->ip, r->addr,
 	       e & 1 ? 'p' : '-', e & 16 ? 'x' : e & 2 ? 'w' : 'r', e & 4 ? 'u' : 'k', r->flags & 1 ? 'K' : '-',
 	       r->kind < NR_FAULT_KINDS ? fault_kind_name[r->kind] : "?", r->result < ARRAY_SIZE(result) ? result[r->result] : "?",
 	       r->cost_ns);
@@ -151,23 +151,24 @@ static void print_record(const struct sf_trace_rec *r, area_name *names)
 	if (r->area < SF_STAT_AREAS && names[r->area][0])
 		printf(" %s\n", names[r->area]);
 	else
-		printf(" #%" PRIu32 "\n", r->area);
+		printf(" #%u\n", r->area);
 }
 
-static int print_trace(const char *path, const char *map, size_t size)
+/* pid: only this process's faults; 0: all. */
+static int print_trace(const char *path, const char *map, size_t size, uint32_t pid)
 {
 	struct sf_trace_head head;
 	area_name *names = xcalloc(SF_STAT_AREAS, sizeof *names);
 	size_t n, torn = 0;
 
-	if (size < sizeof head || memcmp(map, "SFTRACE1", 8))
+	if (size < sizeof head || memcmp(map, "SFTRACE2", 8))
 		cli_die(EXIT_OURS, "'%s' is not a softfault trace", path);
 	memcpy(&head, map, sizeof head);
 	if (head.rec_bytes != REC_BYTES || head.head_bytes < sizeof head)
 		cli_die(EXIT_OURS, "'%s' has records of a kind this version does not know", path);
 	printf("# command %.*s\n# started %" PRIu64 ".%09" PRIu64 "\n# bound_pages %" PRIu64 "\n", (int)sizeof head.command, head.command,
 	       head.start_real_ns / 1000000000u, head.start_real_ns % 1000000000u, head.bound_pages);
-	puts("# seq time tid ip addr error kind result cost_ns evicted area");
+	puts("# seq time pid tid ip addr error kind result cost_ns evicted area");
 	if (size < head.head_bytes)
 		size = head.head_bytes; /* cut within the head: no records */
 	map += head.head_bytes;
@@ -177,6 +178,8 @@ static int print_trace(const char *path, const char *map, size_t size)
 		struct sf_trace_rec r;
 
 		memcpy(&r, map + i * REC_BYTES, sizeof r);
+		if (rec_good(&r) && pid && r.pid != pid)
+			continue;
 		if (rec_good(&r))
 			print_record(&r, names);
 		else if (r.seq || r.kind != TRACE_KIND_AREA)
@@ -190,24 +193,33 @@ static int print_trace(const char *path, const char *map, size_t size)
 
 static void trace_usage(FILE *out)
 {
-	fputs("usage: softfault trace FILE\n\n"
+	fputs("usage: softfault trace [--pid NUMBER] FILE\n\n"
 	      "Print the faults in a file written by 'softfault run --trace FILE' as text, one a\n"
-	      "line: number, seconds since the start, thread, instruction address, fault address,\n"
-	      "error code (p: page present; r, w or x; u: user or k: kernel; K: kernel mode),\n"
+	      "line: number, seconds since the start, process, thread, instruction address, fault\n"
+	      "address, error code (p: page present; r, w or x; u: user or k: kernel; K: kernel mode),\n"
 	      "kind, result, cost in ns, first page evicted and how many, area.\n", out);
 }
 
 int cmd_trace(int argc, char **argv)
 {
-	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { "pid", required_argument, NULL, 'p' }, { 0 } };
 	struct stat st;
 	int fd, c, status;
-	char *map = NULL;
+	char *map = NULL, *end;
+	unsigned long pid = 0;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+h", options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "+:h", options, NULL)) >= 0) {
 		if (c == 'h')
 			return trace_usage(stdout), 0;
+		if (c == 'p') {
+			pid = strtoul(optarg, &end, 10);
+			if (*end || !pid || pid > INT32_MAX)
+				cli_die(EXIT_OURS, "'%s' is not the number of a process", optarg);
+			continue;
+		}
+		if (c == ':')
+			cli_die(EXIT_OURS, "option '%s' wants a value", argv[optind - 1]);
 		cli_die(EXIT_OURS, "unknown option '%s' (see softfault trace --help)", argv[optind - 1]);
 	}
 	if (optind + 1 != argc)
@@ -219,6 +231,6 @@ int cmd_trace(int argc, char **argv)
 		map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
 		cli_die(EXIT_OURS, "cannot read '%s': %s", argv[optind], strerror(errno));
-	status = print_trace(argv[optind], map, (size_t)st.st_size);
+	status = print_trace(argv[optind], map, (size_t)st.st_size, (uint32_t)pid);
 	return fflush(stdout) ? EXIT_OURS : status;
 }

@@ -117,6 +117,15 @@ struct vm_area *vma_lookup(struct mm *mm, struct task *tk, vaddr_t addr)
 	return v && v->start <= addr ? v : NULL;
 }
 
+bool range_sealed(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	struct vm_area *v = find_vma_intersection(mm, start, end);
+
+	while (v && v->start < end && !(v->flags & VM_SEALED))
+		v = vma_next(v);
+	return v && v->start < end;
+}
+
 struct vm_area *find_vma_intersection(struct mm *mm, vaddr_t start, vaddr_t end)
 {
 	struct vm_area *v = find_vma(mm, NULL, start);
@@ -208,6 +217,8 @@ static const struct vm_type *type_for(uint32_t flags, const struct sf_file *file
 {
 	if (!file)
 		return &vm_anon;
+	if (!(flags & VM_SHARED) && file->ops->type)
+		return file->ops->type;
 	return flags & VM_SHARED ? &vm_file_shared : &vm_file_private;
 }
 
@@ -309,6 +320,7 @@ int area_split(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **
 	up->name = v->name;
 	up->window = v->window;
 	up->next_pfn = v->next_pfn;
+	up->guard = v->guard;
 	area_resize(mm, v, v->start, addr);
 	tree_insert(mm, up, vma_next(v));
 	count_area(mm, up, 1);
@@ -327,16 +339,18 @@ struct kind {
 	struct sf_file *file;
 	const struct vm_type *type;
 	const char *name;
+	struct page_guard *guard;
 };
 
 static struct kind kind_of(const struct vm_area *v)
 {
-	return (struct kind){ v->flags, v->file, v->type, v->name };
+	return (struct kind){ v->flags, v->file, v->type, v->name, v->guard };
 }
 
 static bool kind_eq(const struct vm_area *v, const struct kind *k)
 {
-	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name;
+	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name &&
+	       v->guard == k->guard;
 }
 
 /* Does v continue into such pages, the first of which is pgoff at addr?  Do they continue into v? */
@@ -389,7 +403,7 @@ struct vm_area *vma_merge(struct mm *mm, struct vm_area *v)
 
 struct vm_area *area_place(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t flags, struct sf_file *file, uint64_t pgoff)
 {
-	struct kind k = { flags, file, type_for(flags, file), NULL };
+	struct kind k = { flags, file, type_for(flags, file), NULL, NULL };
 	struct vm_area *next = find_vma(mm, NULL, start);
 	struct vm_area *prev = vma_prev(mm, next);
 
@@ -612,8 +626,24 @@ static void stat_name(struct sf_area_stat *st, const char *name)
 	st->name[n] = 0;
 }
 
-/* Lines are hashed by the area's first address, so memory that comes and goes at one place keeps one line.  A full
- * neighbourhood sends the area to line 0. */
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a == *b;
+}
+
+static uint64_t name_hash(const char *s)
+{
+	uint64_t h = 0;
+
+	while (*s)
+		h = (h ^ (uint8_t)*s++) * 0x100000001b3ull;
+	return h;
+}
+
+/* Parts of a file are known by name, place in the file and length, wherever a process of the tree has mapped them; other areas by their first address,
+ * so memory that comes and goes at one place keeps one line.  A full neighbourhood sends the area to line 0. */
 uint32_t area_stat(struct mm *mm, struct vm_area *v)
 {
 	struct sf_area_stat *tab = mm->mc->stats->area;
@@ -623,7 +653,10 @@ uint32_t area_stat(struct mm *mm, struct vm_area *v)
 		WRITE_ONCE(tab[v->stat].end, v->end);
 		return v->stat;
 	}
-	uint64_t h = PFN(v->start) * 0x9e3779b97f4a7c15ull >> 32;
+	struct sf_area_stat want = { .start = v->start, .end = v->end };
+	stat_name(&want, vma_name(mm, v));
+	bool file = want.name[0] == '/';
+	uint64_t h = (file ? name_hash(want.name) ^ v->pgoff : PFN(v->start)) * 0x9e3779b97f4a7c15ull >> 32;
 
 	for (unsigned i = 0; i < 16; i++) {
 		uint32_t at = (uint32_t)((h + i) % (SF_STAT_AREAS - 1)) + 1;
@@ -632,11 +665,11 @@ uint32_t area_stat(struct mm *mm, struct vm_area *v)
 
 		if (__atomic_compare_exchange_n(&st->end, &none, v->end, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			WRITE_ONCE(st->start, v->start);
-			stat_name(st, vma_name(mm, v));
+			memcpy(st->name, want.name, sizeof(st->name));
 			return v->stat = at;
 		}
-		if (READ_ONCE(st->start) == v->start) {
-			stat_name(st, vma_name(mm, v)); /* something else may lie here now */
+		if (file ? same_name(st->name, want.name) && st->end - st->start == v->end - v->start : READ_ONCE(st->start) == v->start) {
+			memcpy(st->name, want.name, sizeof(st->name)); /* something else may lie here now */
 			return v->stat = at;
 		}
 	}
@@ -649,7 +682,7 @@ static void check_area(struct mm *mm, struct vm_area *v, struct vm_area *prev)
 {
 	SF_BUG_ON((v->start | v->end) & ~PAGE_MASK || v->start >= v->end || v->end > mm->task_size); /* 1 */
 	SF_BUG_ON(prev && prev->end > v->start);
-	SF_BUG_ON(v->type != type_for(v->flags, v->file)); /* 5 */
+	SF_BUG_ON(v->type != type_for(v->flags, v->file) && v->type != &vm_snap); /* 5 */
 	SF_BUG_ON(v->file && !READ_ONCE(v->file->refs));
 	SF_BUG_ON(prev && !((v->flags | prev->flags) & VM_GROWSDOWN) && mergeable(prev, v)); /* 6 */
 }

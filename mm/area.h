@@ -32,6 +32,8 @@ struct vm_area *area_place(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t f
 /* Give [start, end) inside v other flags, splitting and merging as needed; *ret_v is the area that covers it then.
  * -ENOMEM (also by the limit on areas), nothing changed. */
 int area_modify(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, uint32_t flags, struct vm_area **ret_v);
+/* Is any area of the range sealed? */
+bool range_sealed(struct mm *mm, vaddr_t start, vaddr_t end);
 /* Set VM_TOUCHED if the area has pages that were written.  Called before pages leave an area that stays. */
 void area_note_touched(struct mm *mm, struct vm_area *v);
 /* Page counts per kind of area; n may be negative. */

@@ -21,8 +21,12 @@
 #define PVA(pfn) ((vaddr_t)(pfn) << PAGE_SHIFT)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: some read words that other processes change meanwhile. */
+#define PICK_(a, b, op, x, y) ({ __typeof__(1 ? (a) : (b)) x = (a), y = (b); x op y ? x : y; })
+#define PICK__(a, b, op, n) PICK_(a, b, op, pick_a##n, pick_b##n)
+#define PICK(a, b, op, n) PICK__(a, b, op, n)
+#define MIN(a, b) PICK(a, b, <, __COUNTER__)
+#define MAX(a, b) PICK(a, b, >, __COUNTER__)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

@@ -12,7 +12,8 @@
  *                                any, area has no rights   "
  *     in an area                 else                      handle_mm_fault
  *
- * handle_mm_fault, by the page-table entry:
+ * handle_mm_fault, by the page-table entry (a write to an area with a guard asks it first; what it has not agreed to is filled
+ * or shown read-only):
  *     entry           page                      then
  *     nothing         -                         the area's type makes it (memtype.c)
  *     swap slot       -                         do_swap_page: read it and its neighbours back
@@ -75,6 +76,11 @@ unsigned run_begin(struct fault_ctx *fc, struct io_run *run, uint64_t lo, unsign
 {
 	struct machine *mc = fc->mm->mc;
 	bool dropped = false;
+
+	/* else what a batch of reclaim leaves over makes every other run of a scan short */
+	if (unlikely(fc->area->flags & VM_SEQ_READ && n >= SF_IOBUF_PAGES / 2 && frames_free(mc) < n))
+		reclaim_clean_batch(fc->mm, fc->task);
+
 	struct page *pg = page_alloc_for(fc->mm, fc->task, &dropped);
 
 	if (!pg)
@@ -203,8 +209,8 @@ static void fill_ahead(struct fault_ctx *fc, struct io_run *run, const char *buf
 
 unsigned run_fill(struct fault_ctx *fc, struct io_run *run, const char *buf, unsigned flags)
 {
-	bool writable = fc->write || run->writable;
-	bool alike = !buf || writable == run->writable; /* zeros are as good writable; read data had better stay clean */
+	bool writable = (fc->write || run->writable) && area_may_write(fc->area, fc->mm, fc->pfn);
+	bool alike = (!buf || writable == run->writable) && !(writable && fc->area->guard); /* zeros are as good writable; read data had better stay clean */
 
 	if (alike && !fill_part(fc, run, buf, 0, run->n, writable, flags))
 		return 0;
@@ -250,16 +256,40 @@ static unsigned swap_poison(struct fault_ctx *fc, struct io_run *run, int err)
 	return VM_FAULT_SIGBUS;
 }
 
+/* Ask whoever owns the page what is to become of it. */
+static int swap_ask(struct fault_ctx *fc, struct io_run *run, char *buf, int err, enum swap_verdict *ret)
+{
+	struct machine *mc = fc->mm->mc;
+
+	for (unsigned attempt = 1; err && mc->swap_error; attempt++) {
+		*ret = mc->swap_error(mc, run->file, run->pgoff + run->at, err, attempt, buf);
+		if (*ret == SWAP_SUPPLIED)
+			return 0;
+		if (*ret != SWAP_RETRY)
+			break;
+		err = swap_read(mc, run->pg[run->at]->slot, 1, buf);
+	}
+	return err;
+}
+
 /* Read the run's slots; a fault of a neighbour's is not held against the page that is wanted.  Not locked. */
-static int swap_read_run(struct fault_ctx *fc, struct io_run *run, char *buf, bool *ret_alone)
+static int swap_read_run(struct fault_ctx *fc, struct io_run *run, char *buf, bool *ret_alone, enum swap_verdict *ret)
 {
 	struct machine *mc = fc->mm->mc;
 	int err = swap_read(mc, run->pg[0]->slot, run->n, buf);
 
+	*ret = SWAP_POISON;
 	*ret_alone = err && run->n > 1;
 	if (*ret_alone)
 		err = swap_read(mc, run->pg[run->at]->slot, 1, buf);
-	return err;
+	return err ? swap_ask(fc, run, buf, err, ret) : 0;
+}
+
+/* The owner gave other contents: the store's copy is void. */
+static unsigned swap_supplied(struct fault_ctx *fc, struct io_run *run, const char *buf)
+{
+	page_forget_slot(fc->mm, run->pg[0]);
+	return run_fill(fc, run, buf, PG_DIRTY);
 }
 
 static unsigned do_swap_page(struct fault_ctx *fc)
@@ -268,22 +298,31 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 	struct window w = fault_window(fc, 16, slot_follows);
 	struct io_run run;
 	unsigned res = run_begin(fc, &run, w.lo, w.n);
+	enum swap_verdict verdict;
 	bool alone;
 
 	if (res)
 		return res;
 	run_unlock(fc, &run);
 	char *buf = iobuf_get(mc);
-	int err = swap_read_run(fc, &run, buf, &alone);
+	int err = swap_read_run(fc, &run, buf, &alone, &verdict);
 	bool same = run_relock(fc, &run);
 
 	if (alone)
 		run_alone(fc, &run);
-	if (err) {
+	if (err)
+		fc->task->error = err;
+	if (err && verdict == SWAP_FAIL) {
+		run_undo(fc, &run, 0, run.n);
+		res = VM_FAULT_SIGBUS;
+	} else if (err) {
 		res = swap_poison(fc, &run, err);
 	} else if (!same) {
 		run_undo(fc, &run, 0, run.n);
 		res = VM_FAULT_RETRY;
+	} else if (verdict == SWAP_SUPPLIED) {
+		run_alone(fc, &run);
+		res = swap_supplied(fc, &run, buf);
 	} else {
 		run.writable = fc->area->flags & VM_WRITE && swap_expects_write(mc, fc->pfn);
 		res = run_fill(fc, &run, buf, 0);
@@ -296,9 +335,11 @@ static unsigned do_swap_page(struct fault_ctx *fc)
 /* ---------------------------------------------------------------- a page in memory */
 
 /* May a read of this hidden page show it writable at once?  Only if it has nothing clean to lose. */
-static bool show_writable(const struct vm_area *v, const struct page *pg)
+static bool show_writable(struct fault_ctx *fc, const struct page *pg)
 {
-	return v->flags & VM_WRITE && (pg->flags & (PG_DIRTY | PG_LAZYFREE | PG_WRITEBACK)) == PG_DIRTY;
+	const struct vm_area *v = fc->area;
+
+	return area_may_write(v, fc->mm, pg->pfn) && v->flags & VM_WRITE && (pg->flags & (PG_DIRTY | PG_LAZYFREE | PG_WRITEBACK)) == PG_DIRTY;
 }
 
 /* A hidden neighbour that one call can show together with the page at base. */
@@ -307,7 +348,7 @@ static bool name_follows(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 	const struct page *pg = page_at(fc->mm, pfn), *bp = page_at(fc->mm, base);
 
 	return pg && (pg->flags & (PG_HIDDEN | PG_SHARED | PG_WRITEBACK)) == PG_HIDDEN && pg->hid - bp->hid == (hid_t)(pfn - base) &&
-	       show_writable(fc->area, pg) == (fc->write || show_writable(fc->area, bp));
+	       show_writable(fc, pg) == (fc->write || show_writable(fc, bp));
 }
 
 static void shown_ahead(struct fault_ctx *fc, struct page *pg, bool writable)
@@ -333,7 +374,7 @@ static void shown_demand(struct fault_ctx *fc, struct page *pg, bool writable)
 static unsigned do_soft_fault(struct fault_ctx *fc, struct page *pg)
 {
 	struct port *port = fc->mm->mc->port;
-	bool writable = fc->write || show_writable(fc->area, pg);
+	bool writable = fc->write || show_writable(fc, pg);
 	unsigned prot = PT_R | (writable ? PT_W : 0);
 	struct window w = fault_window(fc, 16, name_follows);
 
@@ -355,7 +396,16 @@ static bool is_protected(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 {
 	const struct page *pg = page_at(fc->mm, pfn);
 
-	return pg && (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED | PG_LAZYFREE)) == PG_VISIBLE;
+	return pg && (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED | PG_LAZYFREE)) == PG_VISIBLE && area_may_write(fc->area, fc->mm, pfn);
+}
+
+/* Has the host to copy the page, because another process has it since fork?  Source: Linux wp_can_reuse_anon_folio. */
+static bool wp_is_shared(struct port *port, struct page *pg)
+{
+	bool forked = pg->flags & PG_FORKED;
+
+	pg->flags &= (uint16_t)~PG_FORKED;
+	return forked && port->ops->sole && port->ops->sole(port, PVA(pg->pfn)) == 0;
 }
 
 /* The sole owner of a page keeps it: whatever clean copies there are become stale.  A writer that goes through pages in order gets
@@ -365,7 +415,10 @@ static unsigned do_wp_page(struct fault_ctx *fc, struct page *pg)
 	struct machine *mc = fc->mm->mc;
 	struct port *port = mc->port;
 	struct window w = fault_window(fc, 16, is_protected);
+	unsigned copied = 0;
 
+	for (uint64_t pfn = w.lo; mc->fork_faults && pfn < w.lo + w.n; pfn++)
+		copied += wp_is_shared(port, page_at(fc->mm, pfn));
 	if (port->ops->protect(port, PVA(w.lo), w.n, PT_R | PT_W)) {
 		w = (struct window){ fc->pfn, 1 };
 		if (port->ops->protect(port, PVA(w.lo), 1, PT_R | PT_W))
@@ -379,7 +432,8 @@ static unsigned do_wp_page(struct fault_ctx *fc, struct page *pg)
 	}
 	page_ahead_hit(fc->mm->mc, pg);
 	fault_window_done(fc, w.lo, w.n);
-	sf_count(&mc->stats->cow_reused, 1);
+	sf_count(&mc->stats->cow_reused, w.n - MIN(copied, w.n));
+	sf_count(&mc->stats->cow_copied, copied);
 	return VM_FAULT_COW;
 }
 
@@ -403,6 +457,13 @@ unsigned handle_mm_fault(struct fault_ctx *fc)
 	pte_t e = pte_get(fc->mm, fc->pfn);
 
 	SF_MISUSE(!mm_is_locked(fc->mm));
+	if (unlikely(fc->area->guard) && fc->write) {
+		unsigned res = fc->area->guard->before_write(fc->area->guard, fc);
+
+		if (res)
+			return res;
+		e = pte_get(fc->mm, fc->pfn);
+	}
 	if (e & PTE_PRESENT)
 		return do_present_page(fc, frame_page(fc->mm->mc, pte_frame(e)));
 	if (e & PTE_SWAP)
@@ -470,6 +531,12 @@ static enum fault_kind kind_of(unsigned res)
 
 #define VM_FAULT_KNOWN (VM_FAULT_MINOR | VM_FAULT_MAJOR | VM_FAULT_ERROR | VM_FAULT_RETRY | VM_FAULT_SOFT | VM_FAULT_COW | VM_FAULT_NOPAGE)
 
+static void count_file(struct sf_file *f, unsigned res)
+{
+	sf_count(&f->faults, 1);
+	sf_count(&f->majors, !!(res & VM_FAULT_MAJOR));
+}
+
 /* Until the page is there or will never be.  0: the access is illegal.  Locked: mm. */
 static unsigned fault_locked(struct arrival *a)
 {
@@ -487,6 +554,8 @@ static unsigned fault_locked(struct arrival *a)
 		res = handle_mm_fault(&fc);
 		SF_BUG_ON(!res || res & ~VM_FAULT_KNOWN); /* row 22 */
 		a->seen |= res & VM_FAULT_MAJOR;
+		if (!(res & (VM_FAULT_ERROR | VM_FAULT_RETRY)) && fc.area->file)
+			count_file(fc.area->file, res | a->seen);
 	} while (res & VM_FAULT_RETRY);
 	if (!(res & (VM_FAULT_ERROR | VM_FAULT_NOPAGE))) {
 		watch_visible(a->mm, PFN(addr));
@@ -620,6 +689,8 @@ static void count_fault(struct arrival *a, uint64_t ns)
 	sf_count(&st->faults[kind], 1);
 	sf_count(&st->fault_ns[kind], ns);
 	sf_count(&st->hist[kind][sf_hist_bucket(ns)], 1);
+	sf_count(&a->mm->mc->own->faults[kind], 1);
+	sf_count(&a->mm->mc->own->fault_ns, ns);
 	if (kind == FK_SOFT)
 		learn_cost(&a->mm->mc->policy_state.soft_ns, ns + st->trap_ns);
 	else if (kind == FK_MAJOR)
@@ -650,8 +721,8 @@ static void trace_fault(struct arrival *a, enum fault_verdict verdict, unsigned 
 	struct machine *mc = a->mm->mc;
 	struct task *tk = a->tk;
 	struct sf_trace_rec rec = {
-		.time_ns = start, .ip = a->ip, .addr = a->ret->addr, .tid = tk->tid, .error_code = error_code,
-		.area = a->area == UINT32_MAX ? 0 : a->area, .cost_ns = (uint32_t)MIN(ns, UINT32_MAX),
+		.time_ns = start, .ip = a->ip, .addr = a->ret->addr, .tid = tk->tid, .pid = mc->own->pid,
+		.error_code = (uint16_t)error_code, .area = a->area == UINT32_MAX ? 0 : (uint16_t)a->area, .cost_ns = (uint32_t)MIN(ns, UINT32_MAX),
 		.evicted = tk->nr_evicted ? tk->evicted_pfn : 0, .kind = (uint8_t)a->ret->kind,
 		.result = trace_result(a->ret, verdict), .flags = !(error_code & PF_USER),
 		.nr_evicted = (uint8_t)MIN(tk->nr_evicted, UINT8_MAX),
@@ -670,6 +741,8 @@ enum fault_verdict do_page_fault(struct mm *mm, struct task *tk, vaddr_t addr, u
 
 	*ret = (struct fault_report){ .addr = addr, .error_code = error_code };
 	tk->nr_evicted = 0;
+	tk->error = 0;
+	tk->want_hi = 0;
 
 	enum fault_verdict verdict = fault_dispatch(&a);
 	uint64_t ns = port->ops->now(port) - start;

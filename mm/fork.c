@@ -34,7 +34,7 @@ static void slots_dup(struct mm *mm, bool undo)
 {
 	uint64_t end = PFN(mm->task_size);
 
-	if (!mm->mc->swap)
+	if (!mm->mc->swap || (mm->mc->tree && !mm->mc->me->swapped))
 		return;
 	for (uint64_t pfn = 0; (pfn = pte_next(mm, pfn, end)) < end; pfn++) {
 		uint64_t slot = slot_inherited(mm, pte_get(mm, pfn));
@@ -131,12 +131,46 @@ void mm_fork_stores(struct mm *mm)
 			s->ops->share(s);
 }
 
+/* A run of pages that may be written; those being written for a call keep their rights. */
+static uint64_t writable_run(struct mm *mm, uint64_t pfn, uint64_t end)
+{
+	for (; pfn < end; pfn++) {
+		const struct page *pg = page_at(mm, pfn);
+
+		if (!pg || pg->pins || pg->flags & PG_BUSY || (pg->flags & (PG_VISIBLE | PG_WRITABLE | PG_SHARED)) != (PG_VISIBLE | PG_WRITABLE))
+			break;
+	}
+	return pfn;
+}
+
+/* Both sides fault at their next write, and do_wp_page sees who still shares the page.  What the port refuses stays unseen. */
+static void fork_protect(struct mm *mm)
+{
+	struct port *port = mm->mc->port;
+	uint64_t end = PFN(mm->task_size), stop;
+
+	for (uint64_t pfn = 0; (pfn = pte_next(mm, pfn, end)) < end; pfn = MAX(stop, pfn + 1)) {
+		stop = writable_run(mm, pfn, end);
+		if (stop == pfn || port->ops->protect(port, PVA(pfn), stop - pfn, PT_R))
+			continue;
+		for (uint64_t i = pfn; i < stop; i++) {
+			struct page *pg = page_at(mm, i);
+
+			pg->flags = (uint16_t)((pg->flags & ~PG_WRITABLE) | PG_FORKED);
+		}
+	}
+}
+
 int mm_fork_begin(struct mm *mm)
 {
 	struct port *port = mm->mc->port;
 
 	SF_MISUSE(!mm_is_locked(mm));
+	if (mm->mc->fork_faults)
+		fork_protect(mm);
 	slots_dup(mm, false);
+	if (mm->mc->child)
+		WRITE_ONCE(mm->mc->child->born, port->ops->now(port));
 	mm_fork_stores(mm);
 	kmem_fork_begin(mm->mc);
 	if (port->ops->fork_begin)
@@ -198,6 +232,12 @@ static void child_page(struct mm *mm, struct page *pg, uint64_t pfn)
 	}
 	if (pg->flags & PG_DEFERRED)
 		page_apply_deferred(mm, pg);
+}
+
+/* No page is as child_page would not leave it.  A page whose protection waits has a pin. */
+static bool nothing_under_way(const struct machine *mc)
+{
+	return !mc->pinned && !mc->mlocked && !mc->inflight && !mc->writeback;
 }
 
 static void child_pages(struct mm *mm)
@@ -275,14 +315,15 @@ static void reset_machine(struct mm *mm, uint32_t pid)
 	mc->me = mc->child;
 	mc->child = NULL;
 	WRITE_ONCE(mc->me->used, mc->used);
-	mc->me->pid = pid;
-	__atomic_store_n(&mc->me->state, TREE_LIVE, __ATOMIC_RELEASE);
+	WRITE_ONCE(mc->me->pid, pid);
 }
 
 int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 {
 	struct port *port = mm->mc->port;
 	int err = 0;
+
+	bool quiet = nothing_under_way(mm->mc);
 
 	reset_machine(mm, pid);
 	if (port->ops->fork_end)
@@ -294,7 +335,8 @@ int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 		err = adopt_ranges(mm);
 	if (err)
 		return err;
-	child_pages(mm);
+	if (!quiet)
+		child_pages(mm);
 	err = child_areas(mm);
 	if (!err && mm->mc->child_drops)
 		reclaim_clean(mm);

@@ -44,6 +44,10 @@ void page_shown(struct mm *mm, struct page *pg, bool writable);
 /* Start and end of I/O on a frame. */
 void page_set_busy(struct mm *mm, struct page *pg);
 void page_clear_busy(struct mm *mm, struct page *pg);
+/* For one page that is not busy nor shared, and whose entry is there or can be (pte_alloc): give up its contents, and say so. */
+void zap_poison(struct mm *mm, uint64_t pfn);
+/* Move such a page to an absent place and leave PTE_POISON behind.  -ENOMEM. */
+int move_page(struct mm *mm, uint64_t from, uint64_t to);
 /* By page number, for runs. */
 void pages_sort(struct page **pgs, unsigned n);
 /* Pages from pgs[0] on whose addresses, and names if they are hidden, are consecutive; all visible or all hidden. */
@@ -72,6 +76,8 @@ unsigned reclaim_own(struct mm *mm);
 uint64_t stores_sink(struct machine *mc, uint64_t pages);
 /* Drop every page that needs no write. */
 void reclaim_clean(struct mm *mm);
+/* One batch by the policy's choice, of which what is clean goes.  Never lets go of the lock. */
+void reclaim_clean_batch(struct mm *mm, struct task *tk);
 /* Pages that the stores' memory takes from the bound. */
 uint64_t store_pages(struct machine *mc);
 /* Pages evicted together; small bounds have small batches. */
@@ -136,5 +142,23 @@ struct window fault_window(struct fault_ctx *fc, unsigned max, bool (*same)(stru
 /* What was brought in, so that the next fault beside it is seen as a continuation. */
 void fault_window_done(struct fault_ctx *fc, uint64_t lo, unsigned n);
 bool pte_absent(struct fault_ctx *fc, uint64_t pfn, uint64_t base);
+/* The absent pages around the fault inside its aligned block of so many pages. */
+struct window window_around(struct fault_ctx *fc, unsigned block);
+/* The same for areas that ask for clusters; n is 0 for others.  Notes in the task what does not fit into one run. */
+struct window window_cluster(struct fault_ctx *fc);
+
+/* ---------------------------------------------------------------- home.c */
+
+/* Pages on their way home: busy, their contents hidden. */
+struct home_batch {
+	unsigned n;
+	struct page *pg[SF_IOBUF_PAGES];
+	bool hidden[SF_IOBUF_PAGES]; /* before we came */
+	int err[SF_IOBUF_PAGES];
+};
+/* Take the pages that have a home out of pgs[0..*n) (evictable, not clean), and hide and mark them. */
+void home_take(struct mm *mm, struct page **pgs, unsigned *n, struct home_batch *hb);
+/* Write them; those that were written are dropped (evict) or clean and as they were before.  Lets go of the lock.  Pages freed. */
+unsigned home_write(struct mm *mm, struct home_batch *hb, char *buf, bool evict);
 
 #endif

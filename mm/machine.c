@@ -144,6 +144,7 @@ static int machine_tables(struct machine_box *box, const struct machine_config *
 		return err;
 	box->own_stats = !cfg->stats;
 	mc->stats = cfg->stats ? cfg->stats : p->ops->alloc(p, sizeof(*mc->stats));
+	mc->own = &mc->own_default;
 	mc->iobufs[0] = p->ops->alloc(p, SF_IOBUF);
 	if (!mc->stats || !mc->iobufs[0])
 		return -ENOMEM;

@@ -12,7 +12,7 @@
  *
  * FREE makes pages read-only and lets their copies in the store go; reclaim then drops what was not written since.
  * DONTNEED of shared anonymous memory does nothing: the contents belong to the memory, not to this view of it.
- * REMOVE of a file's pages would punch a hole in the file; the file interface has no such call: EOPNOTSUPP.
+ * REMOVE punches a hole in the file, without the lock.  What could not be written may not be discarded once it is sealed.
  *
  * Source: Linux mm/madvise.c, mm/msync.c, mm/mincore.c. */
 #include "mm/area.h"
@@ -78,16 +78,31 @@ static int advise_dontneed(struct mm *mm, struct vm_area *v, vaddr_t start, vadd
 	return 0;
 }
 
+/* Lets go of the lock. */
+static int punch_file(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
+{
+	struct sf_file *f = v->file;
+	uint64_t off = area_pgoff(v, start) << PAGE_SHIFT;
+
+	if (!f->ops->punch)
+		return -EOPNOTSUPP;
+	file_get(f);
+	zap_range(mm, start, end);
+	mm_unlock(mm);
+	int err = f->ops->punch(f, off, end - start);
+
+	mm_lock(mm);
+	file_put(f);
+	return err;
+}
+
 static int advise_remove(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
 {
 	if (v->flags & VM_LOCKED || (!v->file && !(v->flags & VM_SHARED)))
 		return -EINVAL;
 	if ((v->flags & (VM_SHARED | VM_MAYWRITE)) != (VM_SHARED | VM_MAYWRITE))
 		return -EACCES;
-	if (v->file)
-		return -EOPNOTSUPP;
-	zap_range(mm, start, end);
-	return 0;
+	return v->file ? punch_file(mm, v, start, end) : (zap_range(mm, start, end), 0);
 }
 
 static bool lazy_candidate(const struct page *pg)
@@ -195,10 +210,19 @@ static void bring_back(struct mm *mm, struct task *tk, vaddr_t start, vaddr_t en
 
 /* ---------------------------------------------------------------- the walk */
 
+/* Does it lose contents, now or in a child? */
+static bool discards(int advice)
+{
+	return advice == MADV_FREE || advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_REMOVE ||
+	       advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+}
+
 static int advise_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, int advice)
 {
 	const struct flag_advice *fa = find_flag_advice(advice);
 
+	if ((v->flags & (VM_SEALED | VM_SHARED | VM_WRITE)) == VM_SEALED && !v->file && discards(advice))
+		return -EPERM;
 	if (fa)
 		return advise_flags(mm, v, start, end, fa);
 	switch (advice) {
@@ -256,8 +280,6 @@ static bool advice_known(int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
 		return true;
 	default:
 		return find_flag_advice(advice);
@@ -275,9 +297,6 @@ int64_t do_madvise(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, i
 	if (end == addr)
 		return 0;
 	switch (advice) {
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
-		return -EPERM;
 	case MADV_POPULATE_READ:
 		return populate(mm, tk, addr, end, POPULATE_READ);
 	case MADV_POPULATE_WRITE:

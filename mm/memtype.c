@@ -65,14 +65,20 @@ struct window fault_window(struct fault_ctx *fc, unsigned max, bool (*same)(stru
 	return w;
 }
 
-/* The stream has got past what was brought in last: those pages were wanted. */
-static void stream_hits(struct mm *mm, uint64_t lo, unsigned n)
+/* The stream has got past what was brought in last: those pages were wanted.  Where the program has said that it goes through in
+ * order they are not wanted any more: they are the next to leave, without being hidden first. */
+static void stream_hits(struct fault_ctx *fc, uint64_t lo, unsigned n)
 {
-	for (uint64_t pfn = lo; pfn < lo + n; pfn++) {
-		struct page *pg = page_at(mm, pfn);
+	struct machine *mc = fc->mm->mc;
 
-		if (pg)
-			page_ahead_hit(mm->mc, pg);
+	for (uint64_t pfn = lo; pfn < lo + n; pfn++) {
+		struct page *pg = page_at(fc->mm, pfn);
+
+		if (!pg)
+			continue;
+		page_ahead_hit(mc, pg);
+		if (fc->area->flags & VM_SEQ_READ && pg->list != NO_LIST)
+			mc->policy->advise(mc, pg, false);
 	}
 }
 
@@ -87,10 +93,10 @@ void fault_window_done(struct fault_ctx *fc, uint64_t lo, unsigned n)
 		return;
 	}
 	if (s->hi == fc->pfn) {
-		stream_hits(mm, s->hi - s->last, s->last);
+		stream_hits(fc, s->hi - s->last, s->last);
 		s->hi = lo + n;
 	} else {
-		stream_hits(mm, s->lo, s->last);
+		stream_hits(fc, s->lo, s->last);
 		s->lo = lo;
 	}
 	s->window = MIN(s->window * 2, MAX_WINDOW);
@@ -102,8 +108,7 @@ bool pte_absent(struct fault_ctx *fc, uint64_t pfn, uint64_t base)
 	return !pte_get(fc->mm, pfn);
 }
 
-/* The absent pages around the fault inside its aligned block of so many pages. */
-static struct window window_around(struct fault_ctx *fc, unsigned block)
+struct window window_around(struct fault_ctx *fc, unsigned block)
 {
 	uint64_t mask = ~(uint64_t)(block - 1), from = MAX(fc->pfn & mask, PFN(fc->area->start));
 	uint64_t to = MIN((fc->pfn & mask) + block, PFN(fc->area->end));
@@ -116,6 +121,24 @@ static struct window window_around(struct fault_ctx *fc, unsigned block)
 	while (w.lo + w.n < to && pte_absent(fc, w.lo + w.n, 0))
 		w.n++;
 	return w;
+}
+
+struct window window_cluster(struct fault_ctx *fc)
+{
+	struct sf_file *f = fc->area->file;
+	unsigned most = window_limit(fc, MAX_WINDOW), block = 1;
+
+	if (!f || !f->cluster)
+		return (struct window){ fc->pfn, 0 };
+	while (block * 2 <= most && block < f->cluster)
+		block *= 2;
+	if (block < f->cluster && fc->task) {
+		uint64_t mask = ~(uint64_t)(f->cluster - 1);
+
+		fc->task->want_lo = MAX(fc->pfn & mask, PFN(fc->area->start));
+		fc->task->want_hi = MIN((fc->pfn & mask) + f->cluster, PFN(fc->area->end));
+	}
+	return window_around(fc, block);
 }
 
 static struct window file_window(struct fault_ctx *fc)
@@ -142,7 +165,10 @@ static bool wants_cluster(struct fault_ctx *fc)
 
 static unsigned do_anonymous_page(struct fault_ctx *fc)
 {
-	struct window w = wants_cluster(fc) ? window_around(fc, fc->mm->mc->port->cluster) : fault_window(fc, MAX_WINDOW, pte_absent);
+	struct window w = window_cluster(fc);
+
+	if (!w.n)
+		w = wants_cluster(fc) ? window_around(fc, fc->mm->mc->port->cluster) : fault_window(fc, MAX_WINDOW, pte_absent);
 	struct io_run run;
 	unsigned res = run_begin(fc, &run, w.lo, w.n);
 
@@ -213,6 +239,8 @@ static unsigned file_fill(struct fault_ctx *fc, struct io_run *run, struct file_
 		run_alone(fc, run);
 	}
 	sf_count(&fc->mm->mc->stats->pages_read, run->n);
+	if (fc->mm->mc->text_filled && (fc->area->flags & (VM_EXEC | VM_WRITE)) == VM_EXEC)
+		fc->mm->mc->text_filled(fc->mm->mc, run->lo, run->n, buf);
 	return run_fill(fc, run, buf, PG_FILE);
 }
 

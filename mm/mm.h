@@ -50,18 +50,31 @@ struct machine;
 #define VM_HUGE_ADV  0x80000u /* MADV_HUGEPAGE given (no effect but on smaps) */
 #define VM_MERGEABLE 0x100000u
 #define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
+#define VM_SEALED    0x800000u /* mseal */
+#define VM_HIDDEN    0x1000000u /* ours (mm/text.c): /proc does not show it */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
 struct sf_file;
+struct file_piece;
 struct sf_file_ops {
 	/* Read up to len bytes at off into buf (ours); bytes read, short only at end of file, or -errno.  No lock held. */
 	int64_t (*read)(struct sf_file *f, void *buf, size_t len, uint64_t off);
 	/* Size in bytes now, or -errno. */
 	int64_t (*size)(struct sf_file *f);
+	/* Give a range up, so that it reads as zeros; NULL: no such thing.  0 or -errno.  No lock held. */
+	int (*punch)(struct sf_file *f, uint64_t off, uint64_t len);
 	/* Last reference gone.  mm lock held. */
 	void (*release)(struct sf_file *f);
+	/* Optional: the type of private areas of such files; NULL: vm_file_private. */
+	const struct vm_type *type;
+	/* Types with a home (mm/home.c): write len bytes at off; 0 or -errno.  No lock held. */
+	int (*write)(struct sf_file *f, const void *buf, size_t len, uint64_t off);
+	/* Optional: several such writes at once; each has its own result.  What fails is tried once more by write. */
+	void (*write_all)(struct sf_file *f, struct file_piece *pieces, unsigned n);
 };
+struct file_piece { const char *buf; uint64_t len, off; int err; };
+#define FILE_POISON (-4095) /* read: the page is lost for ever */
 struct sf_file {
 	const struct sf_file_ops *ops;
 	uint32_t refs;
@@ -69,7 +82,11 @@ struct sf_file {
 	uint32_t major, minor;
 	uint64_t ino;
 	bool always_in_core; /* reading it is no device access: faults are minor */
+	bool write_back;     /* changed pages are evicted to it, not to the swap store */
+	uint32_t cluster;    /* > 0: pages that come in together, a power of two; 0: adapts */
+	uint64_t faults, majors;
 	char *path;        /* for maps; freed by release */
+	uint64_t first_page; /* maps shows offsets from here (in pages) */
 };
 static inline void file_get(struct sf_file *f) { if (f) __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); }
 void file_put(struct sf_file *f); /* mm/area.c */
@@ -88,6 +105,23 @@ struct vm_type {
 	unsigned (*fault)(struct fault_ctx *fc);
 };
 extern const struct vm_type vm_anon, vm_file_private, vm_file_shared; /* mm/memtype.c */
+extern const struct vm_type vm_snap; /* mm/snap.c: a snapshot of other pages */
+extern const struct vm_type vm_home; /* mm/home.c: private pages that are written back to their file */
+/* Write the changed pages of [start, end), which is of vm_home areas, to their files, in ascending order.  The first error; the others are
+ * written all the same.  -EBUSY: a page is pinned, or is not there any more.  Not locked. */
+int home_sync(struct mm *mm, vaddr_t start, vaddr_t end);
+/* The file has what the page at pfn has (locked: mm, the page neither busy nor writable). */
+void home_saved(struct mm *mm, uint64_t pfn);
+/* Does a page of a vm_home area differ from its file? */
+#define page_unsaved(pg) (!((pg)->flags & (PG_FILE | PG_BUSY)))
+
+/* Who wants to know before pages of an area are written: each page once, for it may be writable afterwards until protect_writes.  mm lock held. */
+struct page_guard {
+	/* Page fc->pfn is about to become writable.  0: it may; else VM_FAULT_*, as a type's fault(). */
+	unsigned (*before_write)(struct page_guard *g, struct fault_ctx *fc);
+	/* May it be writable as things stand? */
+	bool (*may_write)(const struct page_guard *g, struct mm *mm, uint64_t pfn);
+};
 
 struct vm_area {
 	vaddr_t start, end;        /* a walk down the tree touches the first 64 bytes only */
@@ -102,6 +136,7 @@ struct vm_area {
 	uint64_t next_pfn;         /* where a sequential reader would fault next */
 	uint32_t window;           /* pages to bring in at once; adapts */
 	const char *name;          /* fixed name for maps ("[heap]") or NULL */
+	struct page_guard *guard;  /* NULL: nobody */
 	TAILQ_ENTRY(vm_area) link;
 };
 RB_HEAD(area_tree, vm_area);
@@ -139,11 +174,13 @@ const char *vma_name(struct mm *mm, struct vm_area *v);
  *   0                      nothing: contents come from the area's type
  *   …|PTE_PRESENT          frame number in the upper half: resident (visible, hidden or busy: see the frame)
  *   …|PTE_SWAP             slot number in the bits from 8: contents are in the store
- *   PTE_POISON             contents were lost (bad checksum, I/O error at swap-in): SIGBUS for ever */
+ *   PTE_POISON             contents were lost (bad checksum, I/O error at swap-in): SIGBUS for ever
+ *   PTE_BLANK              of a snapshot: zeros (mm/snap.c) */
 typedef uint64_t pte_t;
 #define PTE_PRESENT 1ull
 #define PTE_SWAP    2ull
 #define PTE_POISON  4ull
+#define PTE_BLANK   8ull
 static inline pte_t pte_mk_frame(uint32_t frame) { return (uint64_t)frame << 32 | PTE_PRESENT; }
 static inline uint32_t pte_frame(pte_t e) { return (uint32_t)(e >> 32); }
 static inline pte_t pte_mk_swap(uint64_t slot) { return slot << 8 | PTE_SWAP; }
@@ -192,6 +229,7 @@ _Static_assert(sizeof(struct page) <= 40, "frame descriptors stay small");
 #define PG_ZERO     0x0800u /* filled with zeros for a read; may still be all zero */
 #define PG_REFERENCED 0x1000u /* came back by a soft fault (for policies) */
 #define PG_ANON     0x2000u /* of an anonymous area: all-zero contents need no slot */
+#define PG_FORKED   0x8000u /* write-protected by fork: the first write is do_wp_page's to see (mc->fork_faults) */
 #define PG_DEFERRED 0x4000u /* pinned when its area's protection changed: applied when the last pin goes */
 
 #define NR_LISTS 4
@@ -234,6 +272,12 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end);
 /* Adapt the visible pages of a range to its (already changed) area flags: hide where nothing may be read, protect where nothing
  * may be written.  Writability is given back lazily by faults, or at once for dirty pages when that is one call. */
 int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end);
+/* Every visible page of the range becomes read-only, whatever its area allows. */
+int protect_writes(struct mm *mm, vaddr_t start, vaddr_t end);
+static inline bool area_may_write(const struct vm_area *v, struct mm *mm, uint64_t pfn)
+{
+	return likely(!v->guard) || v->guard->may_write(v->guard, mm, pfn);
+}
 /* Move ptes, frames, slots and port contents (mremap). */
 int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len);
 
@@ -290,6 +334,8 @@ struct task {
 	uint32_t fault_disabled;/* > 0: kernel-mode faults go to their fixup at once (row 21) */
 	uint64_t min_flt, maj_flt;
 	uint64_t evicted_pfn; uint32_t nr_evicted; /* during the current fault, for the trace */
+	int error;              /* why the last fault was a SIGBUS, if known */
+	uint64_t want_lo, want_hi; /* page numbers that the last fault's cluster asks for beside what it brought in */
 };
 
 struct fault_ctx {
@@ -357,6 +403,7 @@ int64_t do_mmap(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot, unsign
 		unsigned file_mode /* PT_R|PT_W: how file is open */, uint64_t off);
 int64_t do_munmap(struct mm *mm, vaddr_t addr, uint64_t len);
 int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot);
+int64_t do_mseal(struct mm *mm, vaddr_t addr, uint64_t len);
 int64_t do_mremap(struct mm *mm, vaddr_t addr, uint64_t old_len, uint64_t new_len, unsigned flags, vaddr_t new_addr);
 int64_t do_brk(struct mm *mm, vaddr_t brk);
 int64_t do_madvise(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, int advice);
@@ -411,6 +458,8 @@ struct machine {
 	const struct policy_ops *policy;
 	struct mm *mm;
 	struct sf_stats *stats;   /* never NULL */
+	struct sf_proc_stat *own; /* this process's share of them; never NULL */
+	struct sf_proc_stat own_default;
 	uint64_t bound;           /* pages; 0: none */
 	uint64_t used;            /* frames in use */
 	struct sf_tree *tree;     /* shared with the machines of other processes (tree.h), or NULL */
@@ -428,6 +477,7 @@ struct machine {
 	uint32_t reread, rewritten; /* pages back from the store lately: left again unchanged; were written (mm/swap.c) */
 	uint32_t nr_iobufs, iobuf_waiters; void *iobufs[8]; /* spare SF_IOBUF buffers */
 	void *kmem;               /* allocator's state (mm/kmalloc.c) */
+	bool fork_faults;         /* fork write-protects, so that each copy-on-write is a fault of ours */
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */
 	uint64_t *watch_ring; uint32_t watch_len, watch_at; /* page numbers of the visible ones, oldest at watch_at */
@@ -435,8 +485,14 @@ struct machine {
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
+	uint64_t homes;           /* files in use with write_back */
+	/* A page of the swap store cannot be read (err).  buf: a page that may be filled instead.  Not locked; f may be NULL. */
+	enum swap_verdict { SWAP_POISON, SWAP_RETRY, SWAP_SUPPLIED, SWAP_FAIL } (*swap_error)(struct machine *mc, struct sf_file *f, uint64_t pgoff,
+											       int err, unsigned attempt, void *buf);
 	/* Something to tell the user, one line without newline (swap full, checksum error …). May be NULL. */
 	void (*warn)(struct machine *mc, const char *msg); void *warn_arg;
+	void (*text_filled)(struct machine *mc, uint64_t pfn, unsigned n, char *buf); /* see text.h; both may be NULL.  Locked: mm */
+	bool (*text_gone)(struct machine *mc, vaddr_t start, vaddr_t end); /* true: changed pages were there */
 	uint32_t file_warned;     /* that a file's page cannot be read has been told */
 };
 

@@ -137,6 +137,8 @@ int unmap_range(struct mm *mm, vaddr_t start, vaddr_t end, bool release)
 	uint64_t seq;
 
 	do {
+		if (mm->mc->text_gone)
+			(void)mm->mc->text_gone(mm->mc, start, end);
 		int err = cut_edges(mm, start, end);
 
 		if (err)
@@ -157,6 +159,8 @@ int64_t munmap_locked(struct mm *mm, vaddr_t addr, uint64_t len)
 		return -EINVAL;
 	if (!find_vma_intersection(mm, addr, addr + len))
 		return 0;
+	if (range_sealed(mm, addr, addr + len))
+		return -EPERM;
 	return unmap_range(mm, addr, addr + len, true);
 }
 
@@ -281,6 +285,8 @@ static int64_t map_region(struct map_req *r)
 	vaddr_t end = r->addr + r->len;
 	uint64_t accounted, n = PFN(r->len), covered = count_covered(mm, r->addr, end, &accounted);
 
+	if (covered && range_sealed(mm, r->addr, end))
+		return -EPERM;
 	if (!may_expand(mm, r->vm, n - covered))
 		return -ENOMEM;
 	if (accountable(r->file, r->vm)) {
@@ -413,7 +419,7 @@ static bool brk_grow(struct mm *mm, vaddr_t old, vaddr_t new_)
 
 static bool brk_shrink(struct mm *mm, vaddr_t new_, vaddr_t old)
 {
-	return find_vma_intersection(mm, new_, old) && !unmap_range(mm, new_, old, true);
+	return find_vma_intersection(mm, new_, old) && !range_sealed(mm, new_, old) && !unmap_range(mm, new_, old, true);
 }
 
 int64_t do_brk(struct mm *mm, vaddr_t brk)

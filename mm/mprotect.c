@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mprotect.c - other rights for a range
+/* mprotect.c - other rights for a range, and none to change them any more (mseal)
  *
  * Areas are changed one after the other; at a hole, or at an area that does not allow it, the call stops with an
  * error and what lies before stays changed.  For each part: the port's execution right first (it may fail), then the area
@@ -7,6 +7,7 @@
  *
  * Source: Linux mm/mprotect.c do_mprotect_pkey and mprotect_fixup. */
 #include "mm/area.h"
+#include "mm/text.h"
 
 #include <linux/mman.h>
 
@@ -45,6 +46,8 @@ static int protect_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t
 
 	if (flags & ~(flags >> 4) & VM_PROT)
 		return -EACCES;
+	if (old & VM_SEALED)
+		return -EPERM;
 	if (flags == old)
 		return 0;
 	int err = charge(mm, v, PFN(end - start), &flags);
@@ -97,6 +100,29 @@ static int grow_range(struct mm *mm, unsigned grows, vaddr_t *start, vaddr_t end
 	return grows & PROT_GROWSUP ? -EINVAL : 0; /* nothing grows up here */
 }
 
+int64_t do_mseal(struct mm *mm, vaddr_t addr, uint64_t len)
+{
+	vaddr_t end = addr + PAGE_ALIGN(len), at = addr;
+	int err = 0;
+
+	if (addr & ~PAGE_MASK || end < addr || (len && end == addr))
+		return -EINVAL;
+	mm_lock(mm);
+	for (struct vm_area *v = vma_lookup(mm, NULL, at); v && at < end; v = vma_lookup(mm, NULL, at))
+		at = v->end;
+	if (at < end)
+		err = -ENOMEM; /* a hole: nothing is sealed */
+	for (at = addr; !err && at < end;) {
+		struct vm_area *v = vma_lookup(mm, NULL, at);
+		vaddr_t stop = MIN(v->end, end);
+
+		err = area_modify(mm, v, at, stop, v->flags | VM_SEALED, &v);
+		at = stop;
+	}
+	mm_unlock(mm);
+	return err;
+}
+
 int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
 {
 	unsigned grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
@@ -115,6 +141,8 @@ int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
 	mm_lock(mm);
 	int err = grow_range(mm, grows, &addr, end);
 
+	if (!err && prot & VM_WRITE)
+		mm_text_forget(mm, addr, end);
 	if (!err)
 		err = protect_areas(mm, addr, end, prot);
 	mm_unlock(mm);

@@ -16,6 +16,7 @@
  *
  * Source: Linux mm/mremap.c check_mremap_params, check_prep_vma, mremap_to, move_vma, remap_move. */
 #include "mm/area.h"
+#include "mm/text.h"
 
 #include <linux/mman.h>
 
@@ -61,6 +62,8 @@ static int judge_area(const struct remap *r, const struct vm_area *v)
 
 	if (!v)
 		return -EFAULT;
+	if (v->flags & VM_SEALED)
+		return -EPERM;
 	if (new_len <= old_len && !implies_new_addr(r))
 		return 0;
 	if (!old_len && !(v->flags & VM_SHARED))
@@ -168,7 +171,10 @@ static int64_t move_area(struct remap *r, struct vm_area *v, vaddr_t new_addr)
 static bool settle(const struct remap *r)
 {
 	uint64_t start = PFN(r->addr), end = PFN(r->addr + MIN(r->old_len, r->new_len)), p = start;
-	bool waited = false;
+	uint64_t seq = r->mm->seq;
+
+	mm_text_forget(r->mm, r->addr, r->addr + r->old_len);
+	bool waited = seq != r->mm->seq;
 
 	while ((p = pte_next(r->mm, p, end)) < end) {
 		struct page *pg = page_at(r->mm, p);

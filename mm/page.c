@@ -158,6 +158,8 @@ static void count_resident(struct machine *mc)
 {
 	uint64_t now = __atomic_add_fetch(&mc->stats->resident, 1, __ATOMIC_RELAXED);
 
+	if (mc->used > READ_ONCE(mc->own->peak_resident))
+		WRITE_ONCE(mc->own->peak_resident, mc->used);
 	if (mc->me) {
 		WRITE_ONCE(mc->me->used, mc->used);
 		if (mc->bound) /* the dead that nobody has missed yet do not count */
@@ -417,7 +419,7 @@ static enum zap_kind zap_kind(struct mm *mm, pte_t e)
 {
 	if (e & PTE_SWAP)
 		return ZAP_SWAP;
-	if (e & PTE_POISON)
+	if (e & (PTE_POISON | PTE_BLANK))
 		return ZAP_POISON;
 	struct page *pg = frame_page(mm->mc, pte_frame(e));
 
@@ -481,7 +483,8 @@ static void drop_shared(struct mm *mm, uint64_t pfn, uint64_t n)
 		(void)port->ops->hide_shared(port, PVA(pfn + i), 1); /* left visible: the file's own contents, no harm */
 }
 
-static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind, pte_t first)
+/* left: what the entries say afterwards. */
+static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind, pte_t first, pte_t left)
 {
 	switch (kind) {
 	case ZAP_VISIBLE:
@@ -504,8 +507,18 @@ static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind,
 	for (uint64_t i = 0; i < n; i++) {
 		if (kind < ZAP_SWAP)
 			page_release(mm, page_at(mm, pfn + i));
-		pte_set(mm, pfn + i, 0);
+		pte_set(mm, pfn + i, left);
 	}
+}
+
+void zap_poison(struct mm *mm, uint64_t pfn)
+{
+	pte_t e = pte_get(mm, pfn);
+
+	if (e)
+		zap_run(mm, pfn, 1, zap_kind(mm, e), e, PTE_POISON);
+	else
+		pte_set(mm, pfn, PTE_POISON);
 }
 
 void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
@@ -526,128 +539,12 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
 		}
 		while (pfn + n < to && zap_continues(mm, kind, first, pte_get(mm, pfn + n), n))
 			n++;
-		zap_run(mm, pfn, n, kind, first);
+		zap_run(mm, pfn, n, kind, first, 0);
 		pfn += n;
 		woke = true;
 	}
 	if (woke)
 		page_wake(mm); /* frames for whoever waits for some */
-}
-
-/* ---------------------------------------------------------------- protection */
-
-struct protect {
-	struct mm *mm;
-	struct vm_area *area;
-	bool hide;        /* nothing may be touched, or a shared mapping: faults bring it back with the new rights */
-	bool read_only;
-	unsigned granted; /* calls spent on giving writability back */
-	int err;
-};
-
-/* The permission that this page should change to now, 0 to leave it. */
-static unsigned protect_wants(const struct protect *p, const struct page *pg)
-{
-	if (!(pg->flags & PG_VISIBLE) || pg->flags & PG_SHARED)
-		return 0;
-	if (p->read_only)
-		return pg->flags & PG_WRITABLE ? PT_R : 0;
-	if ((pg->flags & (PG_DIRTY | PG_WRITABLE | PG_WRITEBACK | PG_LAZYFREE)) == PG_DIRTY)
-		return PT_R | PT_W;
-	return 0;
-}
-
-static void protect_run(struct protect *p, uint64_t pfn, uint64_t n, unsigned prot)
-{
-	struct port *port = p->mm->mc->port;
-
-	if (prot & PT_W && (n < 2 || ++p->granted > 4))
-		return; /* faults will do it lazily */
-	int err = port->ops->protect(port, PVA(pfn), n, prot);
-
-	if (err) {
-		if (!(prot & PT_W))
-			p->err = err;
-		return;
-	}
-	for (uint64_t i = 0; i < n; i++) {
-		struct page *pg = page_at(p->mm, pfn + i);
-
-		if (prot & PT_W)
-			pg->flags |= PG_WRITABLE;
-		else
-			pg->flags &= (uint16_t)~PG_WRITABLE;
-	}
-}
-
-/* Pages that somebody outside is writing to now keep their rights until he is done. */
-static bool protect_deferred(const struct protect *p, struct page *pg)
-{
-	if (!pg->pins || !(pg->flags & PG_VISIBLE) || !(p->hide || p->read_only))
-		return false;
-	pg->flags |= PG_DEFERRED;
-	return true;
-}
-
-static void protect_hide(struct protect *p, uint64_t pfn, uint64_t end)
-{
-	struct page *pgs[64];
-
-	while (pfn < end) {
-		unsigned n = 0;
-
-		for (; n < ARRAY_SIZE(pgs) && (pfn = pte_next(p->mm, pfn, end)) < end; pfn++) {
-			struct page *pg = page_at(p->mm, pfn);
-
-			if (pg && pg->flags & PG_VISIBLE && !(pg->flags & PG_BUSY) && !protect_deferred(p, pg))
-				pgs[n++] = pg;
-		}
-		if (n && pages_hide(p->mm, pgs, n) < n)
-			p->err = -ENOMEM;
-	}
-}
-
-static void protect_visible(struct protect *p, uint64_t pfn, uint64_t end)
-{
-	while ((pfn = pte_next(p->mm, pfn, end)) < end) {
-		struct page *pg = page_at(p->mm, pfn);
-		unsigned prot = pg && !protect_deferred(p, pg) ? protect_wants(p, pg) : 0;
-		uint64_t n = 1;
-
-		for (; prot && pfn + n < end; n++) {
-			pg = page_at(p->mm, pfn + n);
-			if (!pg || protect_deferred(p, pg) || protect_wants(p, pg) != prot)
-				break;
-		}
-		if (prot)
-			protect_run(p, pfn, n, prot);
-		pfn += n;
-	}
-}
-
-int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
-{
-	struct protect p = {
-		.mm = mm, .area = v,
-		.hide = !(v->flags & VM_PROT) || v->type == &vm_file_shared,
-		.read_only = !(v->flags & VM_WRITE),
-	};
-
-	SF_MISUSE(!mm_is_locked(mm));
-	if (p.hide)
-		protect_hide(&p, PFN(start), PFN(end));
-	else
-		protect_visible(&p, PFN(start), PFN(end));
-	return p.err;
-}
-
-void page_apply_deferred(struct mm *mm, struct page *pg)
-{
-	struct vm_area *v = vma_lookup(mm, NULL, PVA(pg->pfn));
-
-	pg->flags &= (uint16_t)~PG_DEFERRED;
-	if (v)
-		(void)protect_range(mm, v, PVA(pg->pfn), PVA(pg->pfn + 1));
 }
 
 /* ---------------------------------------------------------------- moving */
@@ -676,12 +573,37 @@ static bool move_settle(struct mm *mm, uint64_t from, uint64_t n)
 			continue;
 		}
 		if (pg && pg->flags & PG_SHARED)
-			zap_run(mm, p, 1, ZAP_SHARED, 0);
+			zap_run(mm, p, 1, ZAP_SHARED, 0, 0);
 		else
 			any |= pg != NULL;
 		p++;
 	}
 	return any;
+}
+
+static void page_moved(struct mm *mm, struct page *pg, uint64_t pfn)
+{
+	pg->pfn = pfn;
+	if (pg->pins)
+		mm->mc->pinned--;
+	pg->pins = 0; /* pins are of addresses, and this one is gone */
+}
+
+int move_page(struct mm *mm, uint64_t from, uint64_t to)
+{
+	struct port *port = mm->mc->port;
+	struct page *pg = page_at(mm, from);
+	int err = pte_alloc(mm, to) ? 0 : -ENOMEM;
+
+	if (!err && pg)
+		err = port->ops->move(port, PVA(from), PVA(to), 1);
+	if (err)
+		return err;
+	if (pg)
+		page_moved(mm, pg, to);
+	pte_set(mm, to, pte_get(mm, from));
+	pte_set(mm, from, PTE_POISON);
+	return 0;
 }
 
 int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
@@ -701,12 +623,8 @@ int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
 		pte_t e = pte_get(mm, p);
 		struct page *pg = page_at(mm, p);
 
-		if (pg) {
-			pg->pfn = p - src + dst;
-			if (pg->pins)
-				mm->mc->pinned--;
-			pg->pins = 0; /* pins are of addresses, and this one is gone */
-		}
+		if (pg)
+			page_moved(mm, pg, p - src + dst);
 		pte_set(mm, p - src + dst, e);
 		pte_set(mm, p, 0);
 	}
@@ -754,7 +672,7 @@ static void check_ptes(struct census *c)
 		pte_t e = pte_get(mm, pfn);
 
 		SF_ASSERT(vma_lookup(mm, NULL, PVA(pfn)));                                /* 6 */
-		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON);
+		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON | PTE_BLANK);
 		SF_ASSERT(what && !(what & (what - 1))); /* exactly one */
 		if (e & PTE_PRESENT)
 			check_page(c, page_at(mm, pfn), pfn);

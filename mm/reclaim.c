@@ -354,6 +354,24 @@ static void pick_victims(struct evict *ev)
 	ev->n = mc->policy->victims(mc, ev->pg, evict_batch(mc));
 }
 
+/* The dirty rest of a batch: some to the store, some home.  The lock is let go of. */
+static void evict_out(struct evict *ev, char *buf)
+{
+	struct machine *mc = ev->mm->mc;
+	struct home_batch hb = { .n = 0 };
+
+	if (mc->homes)
+		home_take(ev->mm, ev->pg, &ev->n, &hb);
+	if (!swap_full(mc))
+		evict_dirty(ev, buf);
+	else
+		ev->n = 0;
+	if (hb.n) {
+		ev->freed += home_write(ev->mm, &hb, buf, true);
+		ev->dropped = true;
+	}
+}
+
 /* One batch by the policy's choice.  ev->freed says what came of it. */
 static void evict_one_batch(struct evict *ev)
 {
@@ -369,7 +387,8 @@ static void evict_one_batch(struct evict *ev)
 	if (swap_full(mc)) {
 		if (mc->swap)
 			swap_warn(mc, SWAP_FULL);
-		return;
+		if (!mc->homes)
+			return;
 	}
 	mm_unlock(ev->mm);
 	char *buf = iobuf_get(mc);
@@ -378,7 +397,7 @@ static void evict_one_batch(struct evict *ev)
 	if (!frames_free(mc) || !ev->freed) { /* nobody was faster */
 		pick_victims(ev);
 		drop_clean(ev);
-		evict_dirty(ev, buf);
+		evict_out(ev, buf);
 	}
 	iobuf_put(mc, buf);
 	page_wake(ev->mm);
@@ -463,7 +482,10 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 	return any;
 }
 
-struct begging { unsigned vain; uint32_t given; };
+#define BEG_TIMES 200u
+#define BEG_NS 2000000000ull /* others may have to wait for a processor before they can give */
+
+struct begging { unsigned vain; uint32_t given; uint64_t since; };
 
 /* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
 static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
@@ -471,9 +493,11 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 	struct machine *mc = mm->mc;
 	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;
 
-	if (given != b->given)
-		*b = (struct begging){ 0, given };
-	if (!mc->tree || ++b->vain > 200)
+	uint64_t now = mc->port->ops->now(mc->port);
+
+	if (given != b->given || !b->since)
+		*b = (struct begging){ 0, given, now };
+	if (!mc->tree || (++b->vain > BEG_TIMES && now - b->since > BEG_NS))
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
@@ -489,7 +513,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 {
 	struct machine *mc = mm->mc;
 	unsigned freed = 0, idle = 0, asked = 0;
-	struct begging begging = { 0, 0 };
+	struct begging begging = { 0, 0, 0 };
 
 	SF_MISUSE(!mm_is_locked(mm));
 	while (frames_free(mc) < want) {
@@ -510,11 +534,22 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;
+		} else if (idle >= 8 && stores_sink(mc, SF_IOBUF_PAGES)) {
+			freed++; /* what a memory tier held is in the store below it now */
 		} else if (idle++ >= 8 && !others_at_last(mm, &begging, dropped)) {
 			break;
 		}
 	}
 	return freed;
+}
+
+void reclaim_clean_batch(struct mm *mm, struct task *tk)
+{
+	struct evict ev = { .mm = mm, .tk = tk };
+
+	balance(mm);
+	pick_victims(&ev);
+	drop_clean(&ev);
 }
 
 unsigned reclaim(struct mm *mm, unsigned want)
@@ -544,8 +579,7 @@ void reclaim_range(struct mm *mm, vaddr_t start, vaddr_t end)
 				ev.pg[ev.n++] = pg;
 		}
 		drop_clean(&ev);
-		if (!swap_full(mc))
-			evict_dirty(&ev, buf);
+		evict_out(&ev, buf);
 		iobuf_put(mc, buf);
 		page_wake(mm);
 	}

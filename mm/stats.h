@@ -73,6 +73,7 @@ struct sf_stats {
 	uint64_t store_bytes, peak_store_bytes;
 	uint64_t bound_pages;     /* 0: none */
 	uint64_t syscalls, signals;
+	uint64_t patched_sites, fast_calls; /* call sites replaced by a jump; calls that came that way */
 	uint64_t nr_areas, peak_areas;
 	uint64_t host_maps_peak;
 	uint64_t table_bytes;     /* page tables, descriptors and the like, as of their last growth */
@@ -89,14 +90,24 @@ static inline void sf_peak(uint64_t *cell, uint64_t v)
 		;
 }
 
+/* One process of a tree; kept after its end. */
+struct sf_proc_stat {
+	uint32_t pid, ppid;
+	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC; end 0: it still runs, or was killed */
+	uint64_t faults[NR_FAULT_KINDS], fault_ns;
+	uint64_t swap_in, swap_out; /* pages */
+	uint64_t peak_resident;     /* pages */
+	char comm[16];              /* the program's name, as of the last execve */
+};
+
 /* One fault in the trace file; 64 bytes, little-endian.  The file starts with struct sf_trace_head. */
 struct sf_trace_rec {
 	uint64_t seq;        /* 1, 2, 3 …; 0: never written */
 	uint64_t time_ns;    /* since the program's start */
 	uint64_t ip, addr;   /* instruction and fault address */
-	uint32_t tid;
-	uint32_t error_code; /* as the processor gave it */
-	uint32_t area;       /* index into the area table, 0: none or uncounted */
+	uint32_t tid, pid;
+	uint16_t error_code; /* as the processor gave it */
+	uint16_t area;       /* index into the area table, 0: none or uncounted */
 	uint32_t cost_ns;    /* saturates */
 	uint64_t evicted;    /* page number of the first page evicted for it, 0: none */
 	uint8_t kind;        /* enum fault_kind */
@@ -109,7 +120,7 @@ struct sf_trace_rec {
 _Static_assert(sizeof(struct sf_trace_rec) == 64, "trace records are 64 bytes");
 
 struct sf_trace_head {
-	char magic[8];        /* "SFTRACE1" */
+	char magic[8];        /* "SFTRACE2" */
 	uint32_t head_bytes;  /* offset of the first record: 4096 */
 	uint32_t rec_bytes;   /* 64 */
 	uint64_t start_real_ns; /* CLOCK_REALTIME at start */

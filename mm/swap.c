@@ -380,6 +380,7 @@ int swap_read(struct machine *mc, uint64_t slot, unsigned n, void *buf)
 			return -EBADMSG;
 		}
 	sf_count(&mc->stats->swap_in, n);
+	sf_count(&mc->own->swap_in, n);
 	return 0;
 }
 
@@ -389,9 +390,11 @@ int swap_write(struct machine *mc, uint64_t slot, unsigned n, const void *buf)
 		swap_set_sum(mc, slot + i, (const char *)buf + i * PAGE_SIZE);
 	int err = mc->store->ops->write(mc->store, slot, n, buf);
 
-	if (err)
+	if (err) {
 		sf_count(&mc->stats->swap_errors, 1);
-	else
-		sf_count(&mc->stats->swap_out, n);
-	return err;
+		return err;
+	}
+	sf_count(&mc->stats->swap_out, n);
+	sf_count(&mc->own->swap_out, n);
+	return 0;
 }

@@ -11,6 +11,7 @@
 
 #define WORD_BITS 64u
 #define BORN_NS 20000000ull    /* a new member whose life nobody stands for yet is looked at more closely after so long */
+#define UNBORN_NS 1000000000ull /* a child whose parent has died may exist all the same, and not have run yet */
 #define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
 #define ASK_NS 2000000ull
 #define COLD_NS 50000000ull
@@ -140,6 +141,37 @@ static void tree_recount(struct sf_tree *t)
 	}
 }
 
+void tree_share_begin(struct machine *mc, struct tree_member *m, uint32_t pid)
+{
+	for (unsigned i = 0; i < TREE_SHARERS; i++) {
+		uint32_t was = READ_ONCE(m->sharers[i]);
+
+		if ((!was || !mc->tree_ops->alive(was)) &&
+		    __atomic_compare_exchange_n(&m->sharers[i], &was, pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+void tree_share_end(struct tree_member *m, uint32_t pid)
+{
+	for (unsigned i = 0; i < TREE_SHARERS; i++) {
+		uint32_t was = pid;
+
+		__atomic_compare_exchange_n(&m->sharers[i], &was, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	}
+}
+
+static uint32_t living_sharer(struct machine *mc, const struct tree_member *m)
+{
+	for (unsigned i = 0; i < TREE_SHARERS; i++) {
+		uint32_t pid = READ_ONCE(m->sharers[i]);
+
+		if (pid && mc->tree_ops->alive(pid))
+			return pid;
+	}
+	return 0;
+}
+
 /* The mark is made by one thread's end; others of the process may still be running, and writing to its slots, for a moment. */
 static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 {
@@ -154,11 +186,12 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 		return false;
 	if (!READ_ONCE(m->pid)) /* it has no number that we could ask for */
 		return life & TREE_DEAD;
+	uint64_t grace = state == TREE_BORN && !life ? UNBORN_NS : BORN_NS;
 	bool watched = life && life != READ_ONCE(m->pid); /* by its helper; a program's thread may give its robust list to something else */
 
-	if (!(life & TREE_DEAD) && (watched || now - m->born <= BORN_NS))
+	if (!(life & TREE_DEAD) && (watched || now - m->born <= grace))
 		return false;
-	return !mc->tree_ops->alive(READ_ONCE(m->pid));
+	return !mc->tree_ops->alive(READ_ONCE(m->pid)) && !living_sharer(mc, m);
 }
 
 /* One at a time; whoever died over it has a successor, who goes on where it stopped.  Between the look at an entry and the claim it may have been
@@ -166,7 +199,8 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 static bool begin_reaping(struct machine *mc, struct tree_member *m, bool ours)
 {
 	uint32_t self = mc->tree_ops->self(), who = READ_ONCE(m->reaper);
-	bool takeover = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) == TREE_REAPED;
+	uint32_t state = __atomic_load_n(&m->state, __ATOMIC_ACQUIRE);
+	bool takeover = state == TREE_REAPED;
 
 	if (takeover != (who != 0) || (takeover && mc->tree_ops->alive(who)))
 		return false;
@@ -174,10 +208,9 @@ static bool begin_reaping(struct machine *mc, struct tree_member *m, bool ours)
 		return false;
 	if (takeover)
 		return true;
-	if (ours || is_dead(mc, m, now_ns(mc))) {
-		__atomic_store_n(&m->state, TREE_REAPED, __ATOMIC_RELEASE);
+	if ((ours || is_dead(mc, m, now_ns(mc))) &&
+	    __atomic_compare_exchange_n(&m->state, &state, TREE_REAPED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return true;
-	}
 	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
 	return false;
 }
@@ -192,6 +225,7 @@ static void reap(struct machine *mc, struct tree_member *m, bool ours)
 	tree_give(mc, m, m->granted);
 	__atomic_fetch_sub(&mc->tree->live, 1, __ATOMIC_RELAXED);
 	m->used = m->swapped = m->asked = m->barren = 0;
+	memset(m->sharers, 0, sizeof(m->sharers));
 	m->life = 0;
 	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&m->state, TREE_FREE, __ATOMIC_RELEASE);
@@ -218,7 +252,7 @@ unsigned tree_reap_dead(struct machine *mc)
 	return n;
 }
 
-/* What an image of this process held that has been replaced. */
+/* What an image of this process held that has been replaced; what is still worked on is left to whoever does. */
 static void reap_former_self(struct machine *mc, uint32_t pid)
 {
 	struct sf_tree *t = mc->tree;
@@ -226,7 +260,13 @@ static void reap_former_self(struct machine *mc, uint32_t pid)
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
 		struct tree_member *m = &t->member[i];
 
-		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && (pid || READ_ONCE(m->life) & TREE_DEAD))
+		if (READ_ONCE(m->state) != TREE_LIVE || READ_ONCE(m->pid) != pid || (!pid && !(READ_ONCE(m->life) & TREE_DEAD)))
+			continue;
+		uint32_t heir = living_sharer(mc, m);
+
+		if (heir)
+			WRITE_ONCE(m->pid, heir);
+		else
 			tree_reap(mc, m);
 	}
 }
@@ -259,6 +299,14 @@ struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state 
 		return m;
 	}
 	return NULL;
+}
+
+bool tree_claim(struct tree_member *m, uint32_t promised_by, uint32_t pid)
+{
+	uint32_t was = promised_by, born = TREE_BORN;
+
+	__atomic_compare_exchange_n(&m->pid, &was, pid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&m->state, &born, TREE_LIVE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* ---------------------------------------------------------------- asking and giving */

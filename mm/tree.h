@@ -14,6 +14,7 @@
 #include "mm/base.h"
 
 #define TREE_MEMBERS 512u
+#define TREE_SHARERS 4u
 #define TREE_DEAD 0x40000000u /* in life: the host has seen the process die (FUTEX_OWNER_DIED) */
 
 enum tree_state { TREE_FREE, TREE_BORN /* promised to a child that may not run yet */, TREE_LIVE, TREE_REAPED };
@@ -33,7 +34,14 @@ struct tree_member {
 	uint32_t reaper;    /* while TREE_REAPED: who clears up */
 	uint32_t pad;
 	uint64_t active;    /* when it last needed a frame */
-	uint64_t pad2[2];
+	struct tree_question { /* one at a time, answered by the helper; the user-mode kernel's own business */
+		uint32_t lock;      /* process that asks; 0: nobody */
+		uint32_t what, tid; /* 0: nothing is asked */
+		int32_t answer;
+		uint32_t answerer;  /* thread whose descriptor the answer is */
+		uint32_t done;      /* bumped with each answer */
+	} question;
+	uint32_t sharers[TREE_SHARERS]; /* other processes that work on its memory now (vfork), or 0 */
 } __attribute__((aligned(64)));
 
 struct sf_tree {
@@ -71,6 +79,11 @@ uint16_t *tree_uses(struct sf_tree *t);
 
 /* A member for a new process, or NULL when there are too many.  now: any clock in ns. */
 struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state);
+/* The child that a member was promised to by its parent makes it its own.  False: the parent has died, and somebody has given up waiting. */
+bool tree_claim(struct tree_member *m, uint32_t promised_by, uint32_t pid);
+/* A process that shares the member's memory begins and ends to work on it: until then the member does not count as dead.  Only so many at a time. */
+void tree_share_begin(struct machine *mc, struct tree_member *m, uint32_t pid);
+void tree_share_end(struct tree_member *m, uint32_t pid);
 /* Everything a member holds is free again: a child of ours that never came to be, or what we were before execve. */
 void tree_reap(struct machine *mc, struct tree_member *m);
 /* The same for all who died.  Number of them. */

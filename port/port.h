@@ -57,6 +57,9 @@ struct port_ops {
 	/* Change the permission of n visible pages; prot has PT_R. */
 	int (*protect)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 
+	/* Optional: whatever pages of [va, va+n) are visible become read-only with one call, however they lie. */
+	int (*write_protect)(struct port *p, vaddr_t va, size_t n);
+
 	/* visible -> hidden for n pages; they get the names *ret_first, *ret_first+1, …  On -EAGAIN or -ENOMEM nothing is
 	 * hidden and the core tries smaller runs or other pages.  After return no write can reach the contents. */
 	int (*hide)(struct port *p, vaddr_t va, size_t n, hid_t *ret_first);
@@ -70,6 +73,9 @@ struct port_ops {
 	/* Direct pointer to the contents of a hidden page, valid until it is shown or dropped, or NULL if the port
 	 * cannot (then read_hidden). */
 	const void *(*peek)(struct port *p, vaddr_t va, hid_t hid);
+
+	/* Direct pointer to the contents of a visible private page, valid while the lock is held and nothing is done to the page. */
+	const void *(*view)(struct port *p, vaddr_t va);
 
 	/* visible -> absent; contents are lost. */
 	int (*drop)(struct port *p, vaddr_t va, size_t n);
@@ -97,6 +103,9 @@ struct port_ops {
 	void (*fork_end)(struct port *p);
 	int (*fork_child)(struct port *p, bool shares_files);
 	int (*fork_range)(struct port *p, vaddr_t va, size_t n);
+
+	/* Optional.  Is this process the only one that has the visible page at va?  1 yes, 0 no: fork has left it to others as well; or -errno. */
+	int (*sole)(struct port *p, vaddr_t va);
 
 	/* Services; none needs the mm lock.  alloc: zeroed, page-aligned memory of ours, bytes rounded up to pages,
 	 * untouched pages cost nothing; NULL when there is none. */

@@ -5,6 +5,7 @@
 
 #include "conf.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,5 +34,6 @@ uint8_t peek(vaddr_t addr);
 
 /* conf_model.c: runs its tests for conf_face and returns how many failed. */
 int conf_model_tests(void);
+int conf_snap_tests(void); /* conf_snap.c: the same */
 
 #endif

@@ -594,7 +594,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		conf_face = &faces[i];
 		failed += conf_port_tests();
-		failed += core_tests() + conf_model_tests();
+		failed += core_tests() + conf_model_tests() + conf_snap_tests();
 	}
 	return failed != 0;
 }

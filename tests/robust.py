@@ -140,8 +140,8 @@ def part_demand():
         with open(place('j.json')) as f:
             read = json.load(f)['pages']['read_from_files']
         lines = [x.split() for x in execute([SOFTFAULT, 'trace', 't.bin']).out.decode().splitlines() if not x.startswith('#')]
-        user = [x for x in lines if x[5][2] == 'u']
-        tap(r.status == 2 and user and user[0][3] == user[0][4] == hex(entry) and user[0][5][1] == 'x' and 0 < read < pages // 2,
+        user = [x for x in lines if x[6][2] == 'u']
+        tap(r.status == 2 and user and user[0][4] == user[0][5] == hex(entry) and user[0][6][1] == 'x' and 0 < read < pages // 2,
             f'the program comes in page by page, its entry point first, {engine}', f'{read} of {pages} pages; {user[:1]}; {r}')
 
 
@@ -556,13 +556,14 @@ def trace_lines(path):
 
 KINDS = ('minor', 'major', 'soft', 'copy_on_write', 'protection', 'illegal', 'spurious')
 KEYS = {
-    '': 'schema_version softfault_version command program exit engine engine_why trap policy time faults pages memory events top_areas top_code',
+    '': 'schema_version softfault_version command program exit engine engine_why trap policy time faults pages memory events '
+        'processes_started processes top_areas top_code',
     'exit': 'status signal signal_name killed_by oops',
     'time': 'start_realtime_ns wall_ns user_ns system_ns faults_ns handling_ns traps_ns trap_ns',
     'faults': 'total kernel_mode fixups ' + ' '.join(KINDS),
     'pages': 'filled read_from_files swapped_in swapped_out dropped hidden read_ahead read_ahead_used cow_reused cow_copied',
     'memory': 'page_size bound_bytes peak_resident_bytes peak_swapped_bytes peak_store_bytes kernel_fixed_bytes kernel_tables_bytes',
-    'events': 'syscalls signals peak_areas peak_host_mappings oom_kills swap_errors checksum_errors',
+    'events': 'syscalls patched_sites patched_calls signals peak_areas peak_host_mappings oom_kills swap_errors checksum_errors',
 }
 
 
@@ -586,6 +587,27 @@ def check_json(j, bound):
     assert len(j['top_areas']) <= 5 and all(a['faults'] >= a['major'] for a in j['top_areas'])
 
 
+def whole_tree():
+    """Each process has its share of the counts, in the report and in the trace."""
+    for engine in ENGINES:
+        r = run('--engine', engine, '-m', '8M', '--trace', 't.bin', '--stats=json', '-o', 'j.json', '--', 'sh', '-c',
+                '(:; exit 3); ls / | wc -l; echo $$')
+        with open(place('j.json')) as f:
+            j = json.load(f)
+        procs, lines = j['processes'], trace_lines(place('t.bin'))[1]
+        wrong = [k for k in KINDS if sum(p['faults'][k] for p in procs) != j['faults'][k]['count']]
+        names = sorted(p['name'] for p in procs)
+        first = procs[0] if procs else {}
+        tap(r.status == 0 and not wrong and j['processes_started'] == len(procs) == 4 and names == ['ls', 'sh', 'sh', 'wc'], f'each process is counted, {engine}',
+            f'{wrong} {procs} {r}')
+        tap(first.get('pid') == int(r.out.split()[-1]) and all(p['parent'] == first['pid'] and 0 < p['start_ns'] <= p['end_ns'] for p in procs[1:]) and
+            all(0 < p['peak_resident_bytes'] <= 8 << 20 for p in procs), f'with its parent and its times, {engine}', procs)
+        got = {p['pid']: sum(int(x.split()[2]) == p['pid'] for x in lines) for p in procs}
+        tap(got == {p['pid']: sum(p['faults'].values()) for p in procs}, f'and each fault in the trace has its process, {engine}', got)
+        some = execute([SOFTFAULT, 'trace', '--pid', str(first['pid']), 't.bin']).out.decode().splitlines()
+        tap(sum(not x.startswith('#') for x in some) == got[first['pid']], f'trace --pid shows that one alone, {engine}', len(some))
+
+
 def part_report():
     for engine in ENGINES:
         for swap in (WORK, 'zram'):
@@ -603,8 +625,11 @@ def part_report():
             seqs = [int(x.split()[0]) for x in lines]
             tap(len(lines) == j['faults']['total'] and seqs == list(range(1, len(seqs) + 1)), f'every fault is in the trace, {engine}',
                 f"{len(lines)} lines, {j['faults']['total']} faults\n{r.err}")
-            by_kind = {k: sum(x.split()[6].replace('-', '_') == k for x in lines) for k in KINDS}
+            by_kind = {k: sum(x.split()[7].replace('-', '_') == k for x in lines) for k in KINDS}
             tap(all(by_kind[k] == j['faults'][k]['count'] for k in KINDS), 'kind by kind', f"{by_kind}\n{j['faults']}")
+    whole_tree()
+    run('--engine', ENGINES[-1], '-m', '4M', '--trace', 't.bin', '--', MEMCHECK, '-t', '3', '-s', '1', '8')
+    r, lines = trace_lines(place('t.bin'))
     with open(place('t.bin'), 'rb') as f:
         whole = f.read()
     wrong = []
@@ -613,7 +638,7 @@ def part_report():
             with open(place('cut.bin'), 'wb') as f:
                 f.write(whole[:4096 + 64 * n + cut])
             r, some = trace_lines(place('cut.bin'))
-            if r.status or [x.split()[:10] for x in some] != [x.split()[:10] for x in lines[:n]]:
+            if r.status or [x.split()[:11] for x in some] != [x.split()[:11] for x in lines[:n]]:
                 wrong.append((n, cut, r.status, len(some), r.err))
     tap(not wrong, 'a trace cut at any record, or within one, gives all whole records', wrong[:5])
     for cut in (0, 7, 8, 40, 300, 4095):

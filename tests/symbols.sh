@@ -38,6 +38,7 @@ none "core and host port use nothing but memcpy and its kin" "$(undefined_beyond
 none "the whole kernel defines all that it uses" "$(nm -u "$build/softfault-um")"
 none "no stack protector in the kernel" "$(nm "$build/softfault-um" | grep -i 'stack_chk')"
 none "no thread-local storage in the kernel" "$(readelf -SlW "$build/softfault-um" | grep -E '\.tdata|\.tbss|^ *TLS ')"
+none "no vector registers in the kernel" "$(objdump -d --no-show-raw-insn "$build/softfault-um" | grep -E "%[xyz]mm[0-9]")"
 none "no access by %fs in the kernel" "$(objdump -d --no-show-raw-insn "$build/softfault-um" | grep '%fs:')"
 none "the kernel asks for no interpreter and no library" "$(readelf -dlW "$build/softfault-um" | grep -E 'INTERP|NEEDED')"
 none "no executable stack" "$(readelf -lW "$build/softfault-um" | grep GNU_STACK | grep E)"

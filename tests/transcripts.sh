@@ -51,7 +51,7 @@ if "$sf" run --trap seccomp -q -- /bin/true 2>err; then
 else
 	echo "# seccomp: $(cat err)"
 fi
-ways+=("-m 2M --swap zram")
+ways+=("--patch-after 1" "-m 2M --swap zram")
 few=("${ways[0]}" "${ways[-2]}") # for the second, static, linking of the same program
 
 # The shell says so when a signal kills what it waits for.

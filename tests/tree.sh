@@ -47,6 +47,10 @@ pipeline='for i in 1 2 3 4 5 6; do (echo $i | sed s/1/x/ | tr x y) & wait; done 
 $(ls /usr | sort)
 EOF
 trap "echo bye" EXIT; a=$(seq 1 500); echo ${#a}; (exit 3); echo $?; sh -c "kill -9 \$\$"; echo $?'
+others='sleep 60 & p=$!; while [ "$(readlink /proc/$p/exe)" != "$(readlink -f "$(command -v sleep)")" ]; do :; done; cd /proc/$p
+sed "s/.* //" maps | grep -a -c sleep; tr "\0" " " <cmdline; ls task | wc -l; cut -d" " -f2,4,20 stat | sed "s/ $$ / parent /"; grep -E "^(Name|Threads)" status
+[ $(sed -n "s/^VmRSS: *\([0-9]*\) kB/\1/p" status) = $(($(cut -d" " -f2 statm) * 4)) ] && [ $(grep -c "^Rss" smaps) = $(grep -c . maps) ] && echo agree
+cat task/$p/comm; kill $p; wait $p; echo $?'
 python='import subprocess, multiprocessing as m
 print(subprocess.run(["echo", "x"], capture_output=True).stdout)
 with m.Pool(2) as p: print(p.map(abs, range(-9, 9)))'
@@ -65,6 +69,16 @@ for engine in uffd segv; do
 	! command -v perl >/dev/null || same "perl $engine" --engine $engine -m 6M -- \
 		perl -e '$| = 1; for (1 .. 5) { my $p = fork(); exit($_ + 1) unless $p; waitpid($p, 0); print $? >> 8, "\n" }'
 	same "xargs $engine" --engine $engine -m 6M -- sh -c 'ls /usr/bin | head -60 | xargs -P2 -n7 echo | wc -w'
+
+	same "others' /proc $engine" --engine $engine -m 8M -- bash -c "$others"
+
+	# pages copied because the child has them, and pages that are the parent's alone again
+	run --engine $engine --fork-faults --stats=json -o stats -- "$progs/fork_cow" >out 2>err
+	status=$?
+	copied=$(sed -n 's/.*"cow_copied": \([0-9]*\).*/\1/p' stats) reused=$(sed -n 's/.*"cow_reused": \([0-9]*\).*/\1/p' stats)
+	[ $status = 0 ] && [ "$copied" -ge 400 ] && [ "$copied" -lt 500 ] && [ "$reused" -ge 980 ] && [ "$reused" -lt 1100 ]
+	tap $? "do_wp_page tells the sole owner from the sharer $engine" "status $status, copied $copied, reused $reused $(cat out err)"
+	same "fork_cow at 2M $engine" --engine $engine --fork-faults -m 2M -- "$progs/fork_cow"
 
 	# the child dies, the shell goes on
 	run --engine $engine -m 8M --swap none -- sh -c 'head -c 64M /dev/zero | tail -c 32M | wc -c; echo go on' >out 2>err

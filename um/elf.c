@@ -80,6 +80,15 @@ static int check_executable(const char *path, struct exec_error *e)
 	return err < 0 ? REFUSE(e, (int)-err, "%s", errno_words((int)err)) : 0;
 }
 
+/* The host gives no read lease on a file that somebody may write to (nor one on another's file, and then we cannot tell). */
+static bool open_for_write(int fd)
+{
+	int64_t r = host_call3(__NR_fcntl, fd, F_SETLEASE, F_RDLCK);
+	if (!r)
+		host_call3(__NR_fcntl, fd, F_SETLEASE, F_UNLCK);
+	return r == -EAGAIN;
+}
+
 int exec_open(const char *path, struct sf_file **ret, struct exec_error *e)
 {
 	int err = check_executable(path, e);
@@ -90,7 +99,7 @@ int exec_open(const char *path, struct sf_file **ret, struct exec_error *e)
 		return REFUSE(e, EACCES, "permission denied (softfault must be able to read a program to run it)");
 	if (fd < 0)
 		return REFUSE(e, (int)-fd, "%s", errno_words((int)fd));
-	struct sf_file *f = um_file_from_fd((int)fd, &err);
+	struct sf_file *f = open_for_write((int)fd) ? (err = -ETXTBSY, NULL) : um_file_from_fd((int)fd, &err);
 	host_call1(__NR_close, fd);
 	if (!f)
 		return REFUSE(e, -err, "%s", errno_words(err));

@@ -11,6 +11,9 @@
 #define SIG_SETMASK 2
 #define KSTACK_SIZE 0x20000
 #define ERESTART_NOTSTARTED 514
+#define FAST_IS_OURS 0x53464753
+#define FAST_END 1
+#define EFLAGS_AC_DF_TF 0x40500
 
 	.text
 
@@ -132,6 +135,110 @@ um_win_close:
 	popq	%rbp
 	ret
 	.size	um_window, .-um_window
+
+/* int64_t um_window_open(long nr, const uint64_t arg[6])
+ *
+ * The same for a call from a patched site, where signals are let in anyway. */
+	.globl	um_window_open
+	.type	um_window_open, @function
+um_window_open:
+	pushq	%rbx
+	movq	%rsi, %rbx
+	movq	%rdi, %rax
+	movq	%rsp, %rcx
+	andq	$-KSTACK_SIZE, %rcx
+	.globl	um_open_begin
+um_open_begin:
+	cmpl	$0, THREAD_VIRT_NEW(%rcx)
+	jne	um_open_abort
+	movq	0(%rbx), %rdi
+	movq	8(%rbx), %rsi
+	movq	16(%rbx), %rdx
+	movq	24(%rbx), %r10
+	movq	32(%rbx), %r8
+	movq	40(%rbx), %r9
+	.globl	um_open_syscall
+um_open_syscall:
+	syscall
+	.globl	um_open_end
+um_open_end:
+	popq	%rbx
+	ret
+	.globl	um_open_abort
+um_open_abort:
+	movq	$-ERESTART_NOTSTARTED, %rax
+	popq	%rbx
+	ret
+	.size	um_window_open, .-um_window_open
+
+/* From a stub of a patched call site, see fast.c: r11 behind the replaced instruction, rcx free, all else the program's, flags and
+ * red zone included. */
+	.globl	um_fast_entry
+	.type	um_fast_entry, @function
+um_fast_entry:
+	movl	%gs:FAST_MAGIC, %ecx
+	leaq	-FAST_IS_OURS(%rcx), %rcx
+	jrcxz	1f
+	hlt			/* GS is the program's own: trap.c gives up patching */
+1:	movl	$1, %gs:FAST_ON
+	movq	%rsp, %gs:FAST_RSP
+	movq	%r11, %gs:FAST_NEXT
+	movq	%rax, %gs:FAST_RAX
+	movq	%rdi, %gs:FAST_ARG
+	movq	%rsi, %gs:FAST_ARG+8
+	movq	%rdx, %gs:FAST_ARG+16
+	movq	%r10, %gs:FAST_ARG+24
+	movq	%r8, %gs:FAST_ARG+32
+	movq	%r9, %gs:FAST_ARG+40
+	movl	$0, %gs:FAST_STATE
+	movq	%gs:FAST_STACK, %rsp
+	pushfq
+	popq	%rcx
+	movq	%rcx, %gs:FAST_FLAGS
+	.globl	um_fast_body
+um_fast_body:
+	testl	$EFLAGS_AC_DF_TF, %ecx
+	jnz	um_fast_leave_by_trap
+	movq	%gs:FAST_SELF, %rdi
+	call	um_fast_call
+	testb	%al, %al
+	jnz	um_fast_leave_by_trap
+	.globl	um_fast_leave
+um_fast_leave:
+	cmpl	$0, %gs:THREAD_VIRT_NEW
+	jne	um_fast_late
+	movq	%gs:FAST_ARG, %rdi
+	movq	%gs:FAST_ARG+8, %rsi
+	movq	%gs:FAST_ARG+16, %rdx
+	movq	%gs:FAST_ARG+24, %r10
+	movq	%gs:FAST_ARG+32, %r8
+	movq	%gs:FAST_ARG+40, %r9
+	movl	$0, %gs:FAST_ON
+	pushq	%gs:FAST_FLAGS
+	popfq
+	movq	%gs:FAST_RAX, %rax
+	movq	%gs:FAST_FLAGS, %r11
+	movq	%gs:FAST_NEXT, %rcx
+	movq	%gs:FAST_RSP, %rsp
+	jmpq	*%gs:FAST_TAIL
+um_fast_late:
+	movl	$FAST_END, %gs:FAST_STATE
+um_fast_leave_by_trap:
+	movq	%gs:FAST_ARG, %rdi
+	movq	%gs:FAST_ARG+8, %rsi
+	movq	%gs:FAST_ARG+16, %rdx
+	movq	%gs:FAST_ARG+24, %r10
+	movq	%gs:FAST_ARG+32, %r8
+	movq	%gs:FAST_ARG+40, %r9
+	movl	$0, %gs:FAST_ON
+	pushq	%gs:FAST_FLAGS
+	popfq
+	movq	%gs:FAST_RAX, %rax
+	movq	%gs:FAST_RSP, %rsp
+	.globl	um_fast_trap
+um_fast_trap:
+	hlt
+	.size	um_fast_entry, .-um_fast_entry
 
 /* int64_t um_host_clone(flags, stack, parent_tid, child_tid, tls): the child runs um_thread_born on its kernel stack. */
 	.globl	um_host_clone

@@ -111,11 +111,11 @@ static int refuse_format(const char *head, int64_t len, struct exec_error *e)
 	return REFUSE(e, ENOEXEC, "not an ELF file, and a text file without a #! line names no interpreter");
 }
 
-/* Follow #! lines from path to an ELF file; its headers are not yet looked at. */
-static int find_elf(struct exec_plan *pl, const char *path, struct exec_error *e)
+/* Follow #! lines from path (found at load) to an ELF file; its headers are not yet looked at. */
+static int find_elf(struct exec_plan *pl, const char *path, const char *load, struct exec_error *e)
 {
 	for (;;) {
-		int err = exec_open(path, &pl->prog.file, e);
+		int err = exec_open(pl->depth ? path : load, &pl->prog.file, e);
 		if (err)
 			return err;
 		struct script *s = kmalloc(um.mc, sizeof(*s));
@@ -173,9 +173,9 @@ static int blame_script(const struct exec_plan *pl, int err, struct exec_error *
 	return err;
 }
 
-static int plan_read(struct exec_plan *pl, const char *path, struct exec_error *e)
+static int plan_read(struct exec_plan *pl, const char *path, const char *load, struct exec_error *e)
 {
-	int err = find_elf(pl, path, e);
+	int err = find_elf(pl, path, load, e);
 	if (!err)
 		err = elf_read(&pl->prog, e);
 	if (!err)
@@ -295,6 +295,7 @@ static void name_process(struct exec_plan *pl, const char *path)
 			base = p + 1;
 	um_snprintf(um.comm, sizeof(um.comm), "%s", base);
 	host_call2(__NR_prctl, PR_SET_NAME, HC_A(um.comm));
+	um_account_name();
 	um_snprintf(um.exe, sizeof(um.exe), "%s", pl->prog.file->path);
 	file_get(pl->prog.file); /* for ever: /proc/self/exe */
 	um.exe_fd = pl->prog.file->fd;
@@ -322,30 +323,30 @@ static void plan_begin(struct exec_plan *pl, const char *path, char *const *argv
 	pl->rlim_stack = um.mm->limits.stack;
 }
 
-int um_exec_check(const char *path, char *const *argv, char *const *envp)
+int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp)
 {
 	struct exec_error e;
 	struct exec_plan pl;
 	plan_begin(&pl, path, argv, envp);
-	int err = plan_read(&pl, path, &e);
+	int err = plan_read(&pl, path, load, &e);
 	plan_free(&pl);
 	if (err && um.verbose)
 		um_log("execve of %s refused: %s", path_tail(path), e.why);
 	return err;
 }
 
-void um_load_program(const char *path, char *const *argv, char *const *envp, struct um_start *ret)
+void um_load_program(const char *path, const char *load, char *const *argv, char *const *envp, struct um_start *ret)
 {
 	struct exec_error e;
 	struct exec_plan pl;
 	plan_begin(&pl, path, argv, envp);
-	int err = plan_read(&pl, path, &e);
+	int err = plan_read(&pl, path, load, &e);
 	bool missing = err == -ENOENT && !pl.depth && !pl.prog.file;
 	if (!err)
 		err = plan_map(&pl, ret, &e);
 	if (err)
 		um_fail(missing ? 127 : 126, "cannot execute %s: %s", path_tail(path), e.why);
-	name_process(&pl, path);
+	name_process(&pl, path == load ? path : pl.prog.file->path);
 	um_proc_init();
 	plan_free(&pl);
 }

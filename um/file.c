@@ -83,9 +83,15 @@ static void file_release(struct sf_file *f)
 	kfree(um.mc, hf);
 }
 
+static int file_punch(struct sf_file *f, uint64_t off, uint64_t len)
+{
+	return (int)host_call4(__NR_fallocate, f->fd, 3 /* FALLOC_FL_PUNCH_HOLE | KEEP_SIZE */, off, len);
+}
+
 static const struct sf_file_ops host_file_ops = {
 	.read = file_read,
 	.size = file_size,
+	.punch = file_punch,
 	.release = file_release,
 };
 
@@ -235,6 +241,51 @@ void um_file_rename(struct sf_file *f, const char *name)
 	um_snprintf(path, 32, "%s", name);
 	kfree(um.mc, f->path);
 	f->path = path;
+}
+
+/* ---------------------------------------------------------------- files that become shorter */
+
+/* locked: mm */
+static bool is_mapped(const struct stat *st)
+{
+	struct host_file *hf;
+	LIST_FOREACH(hf, bucket_of(st->st_ino), link)
+		if (hf->f.ino == st->st_ino && hf->f.major == dev_major(st->st_dev) && hf->f.minor == dev_minor(st->st_dev))
+			return true;
+	return false;
+}
+
+/* The part of the first private mapping of that file, above from, that lies beyond its end.  locked: mm */
+static bool beyond_end(const struct stat *st, vaddr_t from, vaddr_t *ret_start, vaddr_t *ret_end)
+{
+	uint64_t pages = PFN(PAGE_ALIGN((uint64_t)st->st_size));
+	for (struct vm_area *v = find_vma(um.mm, NULL, from); v; v = vma_next(v)) {
+		if (!v->file || v->flags & VM_SHARED || v->file->ino != st->st_ino || v->file->major != dev_major(st->st_dev) ||
+		    v->file->minor != dev_minor(st->st_dev))
+			continue;
+		*ret_start = v->start + (pages > v->pgoff ? (pages - v->pgoff) << PAGE_SHIFT : 0);
+		*ret_end = v->end;
+		if (*ret_start < v->end)
+			return true;
+	}
+	return false;
+}
+
+/* Source: Linux unmap_mapping_range with even_cows: pages of private mappings beyond the end are lost, written ones too. */
+void um_file_cut(struct thread *t, int fd, const char *path)
+{
+	struct stat st;
+	vaddr_t start = 0, end = 0;
+	int64_t err = path ? host_call2(__NR_stat, HC_A(path), HC_A(&st)) : host_call2(__NR_fstat, fd, HC_A(&st));
+	bool found = !err;
+	mm_lock(um.mm);
+	found = found && is_mapped(&st);
+	while (found && (found = beyond_end(&st, end, &start, &end))) {
+		mm_unlock(um.mm);
+		do_madvise(um.mm, &t->task, start, end - start, 4 /* MADV_DONTNEED */);
+		mm_lock(um.mm);
+	}
+	mm_unlock(um.mm);
 }
 
 /* ---------------------------------------------------------------- for the summary's symbols */

@@ -9,6 +9,7 @@
  * The host copies everything, ours included, as it stands at that instant; so the parent takes every lock of ours first, and the child finds
  * nothing half done.  Threads are not copied: what they had pinned, were reading or were writing is undone in the child's copy. */
 #include "um/clone.h"
+#include "um/patch.h"
 #include "um/tree.h"
 
 #define KNOWN (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS | \
@@ -49,6 +50,8 @@ static void child_thread(struct thread *t, const struct clone_args *a)
 	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
 	if (a->flags & CLONE_CLEAR_SIGHAND)
 		um_clear_handlers(t);
+	if (a->flags & CLONE_NEWIPC)
+		um_shm_arena();
 	if (a->stack)
 		t->uc->mc.rsp = a->stack + a->stack_size;
 }
@@ -59,7 +62,10 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	um_tree_forked(t);
 	child_thread(t, a);
 	um_limits_forked();
+	um_patch_forked();
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
+	um_account_open(-1);
+	um_account_name();
 	int err = mm_fork_child(um.mm, um_tree_pid(), a->flags & CLONE_FILES);
 	um_unlock_threads();
 	mm_unlock(um.mm);
@@ -99,22 +105,31 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 /* ---------------------------------------------------------------- shared memory */
 
 /* A parent that is killed while its vfork child runs may leave the memory in any condition, locked for ever: the child goes with it.  Until it has memory
- * of its own; the signal of the program's own choice comes first. */
+ * of its own; the signal of the program's own choice comes first.  Until the child is gone, too, nobody may take what the dead parent held. */
 void um_bind_to_parent(struct thread *t, bool on)
 {
-	if (!(t->clone_flags & CLONE_VFORK) || t->proc == &um.first || um_pdeathsig_is_theirs())
+	struct tree_member *m = um.mc->me;
+	if (t->proc == &um.first)
 		return;
-	host_call2(__NR_prctl, PR_SET_PDEATHSIG, on ? SIGKILL : 0);
-	if (on && (uint32_t)host_call0(__NR_getppid) != t->proc->ppid)
-		um_exit_group(128 + SIGKILL);
+	if (on && m)
+		tree_share_begin(um.mc, m, t->proc->pid);
+	if ((t->clone_flags & CLONE_VFORK) && !um_pdeathsig_is_theirs()) {
+		host_call2(__NR_prctl, PR_SET_PDEATHSIG, on ? SIGKILL : 0);
+		if (on && (uint32_t)host_call0(__NR_getppid) != t->proc->ppid)
+			um_exit_group(128 + SIGKILL);
+	}
+	if (!on && m) /* nothing of the memory is touched from here on until execve */
+		tree_share_end(m, t->proc->pid);
 }
 
 void um_process_born(struct thread *t)
 {
+	uint32_t parent = (uint32_t)host_call0(__NR_getppid);
 	t->proc->pid = (uint32_t)host_call0(__NR_getpid);
-	t->proc->ppid = (uint32_t)host_call0(__NR_getppid);
-	if (t->clone_flags & CLONE_VFORK)
-		um_bind_to_parent(t, true);
+	if ((t->clone_flags & CLONE_VFORK) && parent && parent != t->proc->ppid) /* it died before we could bind ourselves to it */
+		um_exit_group(128 + SIGKILL);
+	t->proc->ppid = parent; /* 0 in a name space of processes of its own */
+	um_bind_to_parent(t, true);
 	if (t->clone_flags & CLONE_CLEAR_SIGHAND)
 		um_clear_handlers(t);
 	if (t->parent_settid)
@@ -146,8 +161,21 @@ static struct thread *sharer_make(struct thread *t, const struct clone_args *a)
 		c->ss_flags = t->ss_flags;
 	}
 	p->threads = 1;
+	p->ppid = a->flags & CLONE_PARENT ? (uint32_t)host_call0(__NR_getppid) : my_pid();
 	c->parent_settid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0;
 	return c;
+}
+
+/* We go on because the child executes or has ended.  If it was killed with the lock in its hand, the memory is in any condition, and nobody will
+ * ever open it: better an end than a standstill. */
+static void check_left(uint32_t child)
+{
+	if (um.mc->me)
+		tree_share_end(um.mc->me, child);
+	if (READ_ONCE(um.mm->lock_owner) != child)
+		return;
+	um_log("process %u was killed while it changed the memory that it shared with its parent %u (vfork): both end", child, my_pid());
+	um_die_by_signal(SIGKILL);
 }
 
 /* What a vfork child leaves behind when it executes another program is ours to free: the memory stays with us. */
@@ -165,6 +193,8 @@ static int64_t share_memory(struct thread *t, const struct clone_args *a, int32_
 				  (uintptr_t)ret_pidfd, &c->host_alive, a->tls);
 	if (r < 0)
 		um_child_unmake(c);
+	else if (a->flags & CLONE_VFORK)
+		check_left((uint32_t)r);
 	if (left.mem)
 		um.port->ops->free(um.port, left.mem, left.bytes);
 	return r;

@@ -3,6 +3,7 @@
  *
  *   /proc/self/X, /proc/<own number>/X             about the process
  *   /proc/thread-self/X, …/task/<own thread>/X     about a thread
+ *   /proc/<number of another process of the tree>  about that one: its helper is asked
  *   X relative to a directory among these          the same
  *
  * X is looked at first: only a path whose last component is one of ours costs a second look, so ordinary opens stay cheap.
@@ -11,6 +12,7 @@
  * the start gives the same text; a program must open again to see news.  Files about memory that we cannot give a true account of
  * are refused.  Everything else below /proc is the host's, comm included (the host knows the program's name). */
 #include "um/proc.h"
+#include "um/tree.h"
 
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
@@ -37,6 +39,7 @@ static const struct view_name views[] = {
 struct proc_name {
 	const struct view_name *view;
 	uint32_t tid;          /* the thread that a file is about; 0: the process */
+	uint32_t other;        /* number of another process, perhaps of the tree; 0: our own */
 	char host[64];         /* the directory on the host that tells the rest */
 };
 
@@ -133,14 +136,16 @@ static bool is_own_thread(uint32_t tid)
 static bool parse_who(const struct part *a, struct thread *t, struct proc_name *pn)
 {
 	uint32_t n = part_number(a);
-	pn->tid = 0;
+	pn->tid = pn->other = 0;
 	if (part_is(a, "thread-self")) {
 		pn->tid = t->task.tid;
 		um_snprintf(pn->host, sizeof(pn->host), "/proc/thread-self");
 		return true;
 	}
-	if (!part_is(a, "self") && n != my_pid() && !is_own_thread(n))
-		return false;
+	if (!part_is(a, "self") && n != my_pid() && !is_own_thread(n)) {
+		pn->other = n;
+		return n && um.mc->tree;
+	}
 	um_snprintf(pn->host, sizeof(pn->host), "/proc/%.*s", (int)a->len, a->p);
 	return true;
 }
@@ -157,7 +162,7 @@ static bool proc_parse(struct thread *t, int dirfd, const char *path, struct pro
 		return false;
 	if (n == 5) {
 		pn->tid = part_number(&parts[3]);
-		if (!part_is(&parts[2], "task") || !is_own_thread(pn->tid))
+		if (!part_is(&parts[2], "task") || (!pn->other && !is_own_thread(pn->tid)))
 			return false;
 		um_snprintf(pn->host, sizeof(pn->host), "/proc/self/task/%u", pn->tid);
 	}
@@ -180,11 +185,9 @@ static int64_t write_all(int64_t fd, const struct text *text)
 	return 0;
 }
 
-/* Open one of our own descriptors anew: a new file description under the lowest free number. */
-static int64_t reopen(int64_t own, uint64_t flags)
+/* Open what a path below /proc leads to: a new file description under the lowest free number. */
+static int64_t open_link(const char *link, uint64_t flags)
 {
-	char link[40];
-	um_snprintf(link, sizeof(link), "/proc/self/fd/%d", (int)own);
 	int64_t fd = host_call4(__NR_openat, AT_FDCWD, HC_A(link), flags, 0);
 	if (fd >= 0 && fd_is_ours((uint64_t)fd)) {
 		host_call1(__NR_close, fd);
@@ -193,18 +196,34 @@ static int64_t reopen(int64_t own, uint64_t flags)
 	return fd;
 }
 
-static int64_t text_to_fd(const struct text *text, const char *name, int flags)
+/* The same of one of our own descriptors. */
+static int64_t reopen(int64_t own, uint64_t flags)
+{
+	char link[40];
+	um_snprintf(link, sizeof(link), "/proc/self/fd/%d", (int)own);
+	return open_link(link, flags);
+}
+
+/* The text in a descriptor of ours. */
+static int64_t text_to_own_fd(const struct text *text, const char *name)
 {
 	int64_t low = host_call2(__NR_memfd_create, HC_A(name), MFD_CLOEXEC);
 	if (low < 0)
 		return low;
 	int64_t own = host_call3(__NR_fcntl, low, F_DUPFD_CLOEXEC, um.shm->cfg.fd_base);
 	host_call1(__NR_close, low);
+	int64_t r = own < 0 ? own : write_all(own, text);
+	if (r && own >= 0)
+		host_call1(__NR_close, own);
+	return r ? r : own;
+}
+
+static int64_t text_to_fd(const struct text *text, const char *name, int flags)
+{
+	int64_t own = text_to_own_fd(text, name);
 	if (own < 0)
 		return own;
-	int64_t r = write_all(own, text);
-	if (!r)
-		r = reopen(own, O_RDONLY | ((unsigned)flags & O_CLOEXEC));
+	int64_t r = reopen(own, O_RDONLY | ((unsigned)flags & O_CLOEXEC));
 	host_call1(__NR_close, own);
 	return r;
 }
@@ -242,6 +261,53 @@ static void make_text(struct text *text, const struct proc_name *pn, struct thre
 	}
 }
 
+/* ---------------------------------------------------------------- other processes of the tree */
+
+int64_t um_proc_answer(struct thread *t, uint32_t what, uint32_t tid)
+{
+	struct proc_name pn = { .tid = tid };
+	struct text text = { 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(views) && !pn.view; i++)
+		if (views[i].view == what - 1)
+			pn.view = &views[i];
+	if (!pn.view || (tid && !is_own_thread(tid)))
+		return -ENOENT;
+	if (pn.view->view == V_EXE)
+		return um.exe_fd < 0 ? -ENOENT : host_call3(__NR_fcntl, um.exe_fd, F_DUPFD_CLOEXEC, um.shm->cfg.fd_base);
+	um_snprintf(pn.host, sizeof(pn.host), tid ? "/proc/self/task/%u" : "/proc/self", tid);
+	make_text(&text, &pn, t);
+	int64_t fd = text.err ? text.err : text_to_own_fd(&text, pn.view->name);
+	text_free(&text);
+	return fd;
+}
+
+static int64_t open_answer(const char *path, void *arg)
+{
+	int64_t fd = open_link(path, *(uint64_t *)arg);
+	return fd < 0 && fd != -EMFILE ? -ENOSYS : fd;
+}
+
+/* What its arguments and environment have become is in its memory, where only the host looks; we tell the host's story of them. */
+static int64_t open_other(const struct proc_name *pn, int flags)
+{
+	uint64_t how = O_RDONLY | ((unsigned)flags & O_CLOEXEC);
+	enum view v = pn->view->view;
+	if (v == V_REFUSED)
+		return pn->view->err;
+	if (v == V_AUXV || v == V_CMDLINE || v == V_ENVIRON || flags & (O_ACCMODE | O_PATH | O_DIRECTORY | O_CREAT))
+		return -ENOSYS;
+	return um_tree_question(pn->other, v + 1, pn->tid, open_answer, &how);
+}
+
+struct link_room { char *buf; size_t n; };
+
+static int64_t read_answer(const char *path, void *arg)
+{
+	struct link_room *room = arg;
+	int64_t r = host_call3(__NR_readlink, HC_A(path), HC_A(room->buf), room->n);
+	return r < 0 ? -ENOSYS : r;
+}
+
 /* The program's file itself, which may have been renamed or deleted since. */
 static int64_t open_exe(int flags)
 {
@@ -258,6 +324,8 @@ int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 	struct text text = { 0 };
 	if (!proc_parse(t, dirfd, path, &pn))
 		return -ENOSYS;
+	if (pn.other)
+		return open_other(&pn, flags);
 	if (pn.view->view == V_EXE)
 		return open_exe(flags);
 	if (flags & O_PATH)
@@ -287,6 +355,8 @@ int64_t um_proc_readlink(struct thread *t, int dirfd, const char *path, char *bu
 		return -ENOSYS;
 	if (!n)
 		return -EINVAL;
+	if (pn.other)
+		return um_tree_question(pn.other, V_EXE + 1, pn.tid, read_answer, &(struct link_room){ buf, n });
 	um_snprintf(own, sizeof(own), "/proc/self/fd/%d", um.exe_fd);
 	int64_t r = um.exe_fd < 0 ? -ENOENT : host_call3(__NR_readlink, HC_A(own), HC_A(name), sizeof(name));
 	if (r < 0)

@@ -17,6 +17,9 @@ void text_str(struct text *t, const char *s);
 /* The whole of a host file, 0 or -errno. */
 int text_host_file(struct text *t, const char *path);
 
+/* A view's text, made for another process of the tree: a new descriptor of ours, or -errno.  what: 1 + the view. */
+int64_t um_proc_answer(struct thread *t, uint32_t what, uint32_t tid);
+
 /* Once, while the host's map is still small: the host's own lines that the program sees too (vDSO and its like). */
 void um_proc_init(void);
 

@@ -93,7 +93,7 @@ static void add_area_line(struct text *t, struct vm_area *v)
 	uint32_t fl = v->flags;
 	int n = um_snprintf(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, v->end,
 			    fl & VM_READ ? 'r' : '-', fl & VM_WRITE ? 'w' : '-', fl & VM_EXEC ? 'x' : '-',
-			    fl & VM_SHARED ? 's' : 'p', f ? v->pgoff << PAGE_SHIFT : 0, f ? f->major : 0, f ? f->minor : 0,
+			    fl & VM_SHARED ? 's' : 'p', f ? (v->pgoff - f->first_page) << PAGE_SHIFT : 0, f ? f->major : 0, f ? f->minor : 0,
 			    f ? f->ino : 0);
 	const char *name = vma_name(um.mm, v);
 	text_add(t, line, (size_t)n);
@@ -112,7 +112,8 @@ void proc_maps(struct text *t)
 	struct vm_area *v;
 	mm_lock(um.mm);
 	TAILQ_FOREACH(v, &um.mm->list, link)
-		add_area_line(t, v);
+		if (!(v->flags & VM_HIDDEN))
+			add_area_line(t, v);
 	mm_unlock(um.mm);
 	for (unsigned i = 0; i < nr_host_areas; i++)
 		text_str(t, host_areas[i].line);
@@ -198,7 +199,7 @@ static void add_vm_flags(struct text *t, uint32_t fl)
 		{ VM_MAYWRITE, "mw " }, { VM_MAYEXEC, "me " }, { VM_SHARED, "ms " }, { VM_GROWSDOWN, "gd " }, { VM_LOCKED, "lo " },
 		{ VM_SEQ_READ, "sr " }, { VM_RAND_READ, "rr " }, { VM_DONTFORK, "dc " }, { VM_LOCKONFAULT, "lf " },
 		{ VM_ACCOUNT, "ac " }, { VM_NORESERVE, "nr " }, { VM_WIPEONFORK, "wf " }, { VM_DONTDUMP, "dd " },
-		{ VM_HUGE_ADV, "hg " }, { VM_MERGEABLE, "mg " },
+		{ VM_HUGE_ADV, "hg " }, { VM_MERGEABLE, "mg " }, { VM_SEALED, "sl " },
 	};
 	text_str(t, "THPeligible:           0\nVmFlags: ");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)

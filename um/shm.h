@@ -12,6 +12,10 @@
 
 #define UM_SHM_MAGIC 0x31304d55u /* "UM01" */
 
+/* The first string of the kernel's environment, before the program's own: this and "SHM" or "SHM,STATE", two descriptors.  The arguments are the
+ * program's, so that ps and pgrep show it as what it is. */
+#define UM_ENV "SOFTFAULT_UM="
+
 /* Descriptors of ours start here in the kernel's process (the command passes them at these numbers, after raising the hard use of RLIMIT_NOFILE is not
  * needed: numbers are chosen at run time below the limit; see cfg.fd_base). */
 
@@ -19,6 +23,8 @@
 #define UM_F_NOSUD   2u /* trap system calls by seccomp although SUD works (for tests) */
 #define UM_F_ZRAM    4u /* compressed memory tier above the swap file */
 #define UM_F_TRACE   8u
+#define UM_F_FORKFAULTS 32u /* each copy-on-write after fork is to be seen */
+#define UM_F_NOPATCH 16u /* system-call instructions are left as they are */
 
 /* What shall go wrong on purpose ($SOFTFAULT_INJECT). */
 struct um_inject {
@@ -41,6 +47,7 @@ struct um_config {
 	uint64_t rlim_stack_cur, rlim_stack_max; /* the program's own limits; the command may have changed the host's */
 	uint64_t rlim_as_cur, rlim_data_cur, rlim_nofile_cur;
 	uint64_t fault_around;    /* 0: default */
+	uint32_t patch_after;     /* traps; 0: default */
 	char program[4096];       /* file to execute, as found through PATH */
 	char command[256];        /* command line for people */
 	struct um_inject inject;
@@ -50,6 +57,8 @@ enum um_phase { UM_STARTING, UM_RUNNING, UM_FAILED };
 
 struct um_map_rec { uint64_t start, end, pgoff; char path[256]; }; /* executable mappings, for symbols */
 #define UM_MAPS 192
+
+#define UM_PROCS 2048 /* processes told apart; the first entry stands for all others */
 
 #define UM_TRACE_BLOCK 1024u /* records */
 #define UM_TRACE_BLOCKS 16u
@@ -67,6 +76,8 @@ struct um_shared {
 	char killed_by[128];      /* OOM text, if that ended it */
 	uint64_t host_calls;      /* made so far; counted only while cfg.inject is armed */
 	uint64_t kernel_bytes;    /* fixed memory of our own at start */
+	uint32_t nr_procs;        /* processes that ever were; entry i + 1 is process i's */
+	struct sf_proc_stat procs[UM_PROCS];
 	uint32_t nr_maps; struct um_map_rec maps[UM_MAPS];
 	uint64_t trace_next;      /* records handed out so far */
 	uint64_t trace_done[UM_TRACE_BLOCKS]; /* records completed in the block */

@@ -45,6 +45,7 @@ void um_memory_leaves(struct thread *t, bool leaves)
 
 void um_exit_group(int status)
 {
+	um_account_close(current());
 	um_memory_leaves(current(), true);
 	for (;;)
 		host_call1(__NR_exit_group, status);
@@ -55,6 +56,7 @@ void um_die_by_signal(int signo)
 	const uint64_t others = ~SIGBIT(signo);
 	um_uncatch(signo, SIG_DFL, 0);
 	um_memory_leaves(current(), true);
+	um_account_close(current());
 	host_call3(__NR_tgkill, my_pid(), current()->task.tid, signo);
 	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&others), 0, 8);
 	for (;;) /* not reached unless the host refuses to kill us */
@@ -522,10 +524,14 @@ void um_signals_inherit(struct thread *t, const struct um_exec_state *state)
 /* ---------------------------------------------------------------- sending with information */
 
 /* Only to itself may a thread send what looks like the kernel's own signal (Linux: si_code >= 0). */
+#define KNOWN_SIGINFO 48 /* the rest is padding in every layout that the host knows, and it does not read that */
+
 static int64_t send_info(struct thread *t, vaddr_t uinfo, int32_t target, int signo, bool to_thread)
 {
 	struct abi_siginfo info;
-	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)))
+	memset(&info, 0, sizeof(info));
+	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)) &&
+	    copy_from_user(um.mm, &t->task, &info, uinfo, KNOWN_SIGINFO))
 		return -EFAULT;
 	if (info.code > 0 && target == (int32_t)t->task.tid && signo > 0 && signo <= NSIG && (SIGBIT(signo) & sync_signals))
 		info.code -= MADE_UP_CODE;

@@ -3,10 +3,11 @@
  *
  *   shared area -> signals blocked -> port (engine) -> stores -> machine -> program loaded -> handlers, dispatch -> user mode
  *
- * argv is "softfault-um", the number of the shared area's descriptor, then the program's own arguments.  When execve brought us
- * here, argv[1] is "SHM,STATE" and the second descriptor tells what the last image hands on.  Whatever fails here
+ * The arguments are the program's.  The first string of the environment is ours: the number of the shared area's descriptor, and when execve
+ * brought us here a second one that tells what the last image hands on.  Whatever fails here
  * is told to the command through the shared area (um_fail) with the exit status that it shall use. */
 #include "um/um.h"
+#include "um/patch.h"
 #include "um/trap.h"
 #include "um/tree.h"
 #include "store/stores.h"
@@ -38,6 +39,17 @@ static uint64_t text_number(const char *s)
 	while (s && *s >= '0' && *s <= '9')
 		v = v * 10 + (uint64_t)(*s++ - '0');
 	return v;
+}
+
+/* What follows UM_ENV, if that is what this is. */
+static const char *passed_to_us(const char *env)
+{
+	const char *want = UM_ENV;
+	if (!env)
+		return NULL;
+	while (*want && *want == *env)
+		want++, env++;
+	return *want ? NULL : env;
 }
 
 /* The last image's words, if there was one. */
@@ -200,6 +212,7 @@ static void make_machine(void)
 	um.mm = um.mc->mm;
 	um.mc->warn = report_warning;
 	um.mc->oom = report_oom;
+	um.mc->fork_faults = cfg->flags & UM_F_FORKFAULTS;
 	if (cfg->fault_around)
 		um.mc->fault_around = (unsigned)cfg->fault_around;
 	if (cfg->flags & UM_F_TRACE)
@@ -324,6 +337,18 @@ static uint64_t own_bytes(void)
 	return text_number(s) * PAGE_SIZE;
 }
 
+static void load_program(const struct um_exec_state *state, char **argv, char **envp, struct um_start *ret)
+{
+	const char *path = um.again ? state->path : um.shm->cfg.program;
+	char by_fd[32];
+	bool fd = um.again && state->prog_fd >= 0;
+	if (fd)
+		um_snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", state->prog_fd);
+	um_load_program(path, fd ? by_fd : path, argv, envp, ret);
+	if (fd)
+		host_call1(__NR_close, state->prog_fd);
+}
+
 __attribute__((noreturn)) void um_start(uint64_t *sp)
 {
 	struct thread *t = (struct thread *)um_kstack0;
@@ -334,39 +359,46 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	static struct um_exec_state state;
 
 	um_thread_first(t);
-	if (argc < 3)
+	const char *passed = passed_to_us(*envp);
+	if (!passed)
 		um_fail(125, "softfault-um is started by softfault run, not by hand");
+	envp++;
 	t->task.tid = (uint32_t)host_call0(__NR_gettid);
 	um.first.pid = (uint32_t)host_call0(__NR_getpid);
 	um.first.ppid = (uint32_t)host_call0(__NR_getppid);
-	map_shared((int)text_number(argv[1]));
+	map_shared((int)text_number(passed));
 	um.verbose = um.shm->cfg.flags & UM_F_VERBOSE;
 	host_call3(__NR_mprotect, (uintptr_t)t + PAGE_SIZE, PAGE_SIZE, 0);
 	extable_sort(__start___ex_table, __stop___ex_table);
 	read_auxv(envp);
 	check_minimum();
-	um.again = read_exec_state(argv[1], &state);
+	um.again = read_exec_state(passed, &state);
 	um_signals_init(t);
 	if (um.again)
 		um_signals_inherit(t, &state);
 	um.foreign_pids = um.again && state.foreign_pids;
+	um.shm_arena = um.again ? state.shm_arena : -1;
 	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
 	um_tree_born(t);
 	um_arm_stack(t);
 	if (!um.again) {
+		um_shm_arena();
 		measure_trap();
 		um.shm->kernel_bytes = own_bytes();
 	} else {
 		um.mm->limits.stack = state.rlim_stack;
 	}
-	um_load_program(um.again ? state.path : um.shm->cfg.program, argv + 2, envp, &go);
+	um_account_open(um.again ? state.account : -1);
+	load_program(&state, argv, envp, &go);
 	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);
 	}
 	arm_dispatch();
+	um_patch_init(!(um.shm->cfg.flags & UM_F_NOPATCH));
+	um_patch_thread(t);
 
 	memset(&frame, 0, sizeof(frame));
 	frame.uc.stack = um_kernel_stack(t);

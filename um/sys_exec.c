@@ -62,9 +62,11 @@ static int pack_vector(struct thread *t, struct pack *p, vaddr_t uvec, unsigned 
 	if (n < 0)
 		return (int)n;
 	p->used = (p->used + 7) & ~7ull;
-	char **v = pack_take(p, ((uint64_t)n + extra + 1) * 8);
+	char **v = pack_take(p, ((uint64_t)n + extra + 2) * 8);
 	if (!v)
 		return -E2BIG;
+	if (extra && !n) /* a program has a name, as in Linux since 5.18 */
+		v[extra++] = (char *)"";
 	for (int64_t i = 0; i < n; i++) {
 		uint64_t s;
 		if (GET_USER(t, uint64_t, uvec + (uint64_t)i * 8, &s))
@@ -79,7 +81,7 @@ static int pack_vector(struct thread *t, struct pack *p, vaddr_t uvec, unsigned 
 }
 
 /* The state for the next image; a descriptor of ours that survives execve. */
-static int64_t state_file(struct thread *t, const char *path)
+static int64_t state_file(struct thread *t, const char *path, int64_t prog_fd)
 {
 	struct um_exec_state *s = kmalloc(um.mc, sizeof(*s));
 	if (!s)
@@ -89,7 +91,10 @@ static int64_t state_file(struct thread *t, const char *path)
 		if ((SIGBIT(n) & HOST_NEVER_BLOCKED) && t->sighand->action[n].handler == SIG_IGN)
 			s->ignored |= SIGBIT(n);
 	s->foreign_pids = um.foreign_pids;
+	s->account = t->proc == &um.first ? um_account() : -1;
+	s->shm_arena = um.shm_arena;
 	s->rlim_stack = um.mm->limits.stack;
+	s->prog_fd = (int32_t)prog_fd;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;
 	if (low >= 0) {
@@ -104,18 +109,33 @@ static int64_t state_file(struct thread *t, const char *path)
 	return fd;
 }
 
-static int64_t exec_packed(struct thread *t, const char *path, char **argv, char **envp)
+/* What is to be executed: its name as the program will see it, and the one under which it is found now.  They differ when it
+ * was named by a descriptor, which may be gone afterwards. */
+struct target { const char *path, *load; bool goes; };
+
+/* A descriptor of ours on the file; -1 if its name is enough.  A script cannot be read by its interpreter if the descriptor goes. */
+static int64_t keep_program(const struct target *g)
 {
-	char arg1[32];
-	int err = um_exec_check(path, argv + 2, envp);
-	if (err)
-		return err;
-	int64_t fd = state_file(t, path);
+	char head[2] = "";
+	if (g->path == g->load)
+		return -1;
+	int64_t low = host_call4(__NR_openat, AT_FDCWD, HC_A(g->load), 0 /* O_RDONLY */, 0), fd;
+	if (low < 0)
+		return low;
+	host_call4(__NR_pread64, low, HC_A(head), 2, 0);
+	fd = g->goes && head[0] == '#' && head[1] == '!' ? -ENOENT : host_call3(__NR_fcntl, low, F_DUPFD, um.shm->cfg.fd_base);
+	host_call1(__NR_close, low);
+	return fd;
+}
+
+static int64_t exec_image(struct thread *t, const struct target *g, int64_t prog_fd, char **argv, char **envp)
+{
+	char first[sizeof(UM_ENV) + 24];
+	int64_t fd = state_file(t, g->path, prog_fd);
 	if (fd < 0)
 		return fd;
-	um_snprintf(arg1, sizeof(arg1), "%d,%ld", um.shm->cfg.shm_fd, fd);
-	argv[0] = (char *)"softfault-um";
-	argv[1] = arg1;
+	um_snprintf(first, sizeof(first), UM_ENV "%d,%ld", um.shm->cfg.shm_fd, fd);
+	envp[0] = first;
 	um_memory_leaves(t, true);
 	um_bind_to_parent(t, false);
 	int64_t r = host_call3(__NR_execve, HC_A("/proc/thread-self/exe"), HC_A(argv), HC_A(envp));
@@ -125,7 +145,29 @@ static int64_t exec_packed(struct thread *t, const char *path, char **argv, char
 	return r;
 }
 
-static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vaddr_t uenvp)
+static int64_t exec_packed(struct thread *t, const struct target *g, char **argv, char **envp)
+{
+	int err = um_exec_check(g->path, g->load, argv, envp + 1);
+	if (err)
+		return err;
+	int64_t fd = keep_program(g);
+	if (fd < -1)
+		return fd;
+	int64_t r = exec_image(t, g, fd, argv, envp);
+	if (fd >= 0)
+		host_call1(__NR_close, fd);
+	return r;
+}
+
+/* Linux opens the program before it looks at the vectors. */
+static int64_t open_first(const struct target *g, int err)
+{
+	static char *const nothing[] = { NULL };
+	int r = um_exec_check(g->path, g->load, nothing, nothing);
+	return r && r != -ENOEXEC ? r : err;
+}
+
+static int64_t exec_target(struct thread *t, const struct target *g, vaddr_t uargv, vaddr_t uenvp)
 {
 	struct pack p = { .mem = um.port->ops->alloc(um.port, ARG_ROOM) };
 	char **argv, **envp;
@@ -133,15 +175,20 @@ static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vadd
 		return -ENOMEM;
 	if (t->exec_mem)
 		*t->exec_mem = (struct um_exec_mem){ p.mem, ARG_ROOM };
-	int64_t err = pack_vector(t, &p, uargv, 2, &argv);
+	int64_t err = pack_vector(t, &p, uargv, 0, &argv);
 	if (!err)
-		err = pack_vector(t, &p, uenvp, 0, &envp);
-	if (!err)
-		err = exec_packed(t, path, argv, envp);
+		err = pack_vector(t, &p, uenvp, 1, &envp);
+	err = err ? open_first(g, (int)err) : exec_packed(t, g, argv, envp);
 	if (t->exec_mem)
 		*t->exec_mem = (struct um_exec_mem){ NULL, 0 };
 	um.port->ops->free(um.port, p.mem, ARG_ROOM);
 	return err;
+}
+
+static int64_t exec_path(struct thread *t, const char *path, vaddr_t uargv, vaddr_t uenvp)
+{
+	const struct target g = { path, path, false };
+	return exec_target(t, &g, uargv, uenvp);
 }
 
 int64_t sys_execve(struct thread *t)
@@ -155,29 +202,46 @@ int64_t sys_execve(struct thread *t)
 	return exec_path(t, um_own_path(path), t->arg[1], t->arg[2]);
 }
 
+#define STAT_MODE 6 /* of struct stat, in words of 32 bits */
+
+static bool is_link(int dirfd, const char *path)
+{
+	uint32_t st[36];
+	return !host_call4(__NR_newfstatat, dirfd, HC_A(path), HC_A(st), AT_SYMLINK_NOFOLLOW) && (st[STAT_MODE] & 0170000) == 0120000;
+}
+
+/* Named by a descriptor, or below one. */
+static int64_t exec_by_fd(struct thread *t, int dirfd, const char *name)
+{
+	char load[4096 + 64], shown[4096 + 64];
+	const char *slash = *name ? "/" : "";
+	int64_t fl = host_call3(__NR_fcntl, fd_arg((uint64_t)(uint32_t)dirfd), 1 /* F_GETFD */, 0);
+	if (fl < 0)
+		return -EBADF;
+	um_snprintf(load, sizeof(load), "/proc/thread-self/fd/%d%s%s", dirfd, slash, name);
+	um_snprintf(shown, sizeof(shown), "/dev/fd/%d%s%s", dirfd, slash, name);
+	const struct target g = { shown, load, fl & 1 };
+	return exec_target(t, &g, t->arg[2], t->arg[3]);
+}
+
 int64_t sys_execveat(struct thread *t)
 {
-	char path[4096 + 64];
+	char path[4096];
 	int dirfd = (int)t->arg[0];
-	int len = um_snprintf(path, 64, "/proc/thread-self/fd/%d", dirfd);
-	int64_t n = strncpy_from_user(um.mm, &t->task, path + 64, t->arg[1], 4096);
+	int64_t n = strncpy_from_user(um.mm, &t->task, path, t->arg[1], sizeof(path));
 	if (t->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
 	if (n < 0)
 		return n;
-	if (n == 4096)
+	if (n == (int64_t)sizeof(path))
 		return -ENAMETOOLONG;
-	if (path[64] == '/' || dirfd == AT_FDCWD)
-		return n ? exec_path(t, um_own_path(path + 64), t->arg[2], t->arg[3]) : -ENOENT;
-	if (fd_is_ours((uint64_t)dirfd) || dirfd < 0)
-		return -EBADF;
 	if (!n && !(t->arg[4] & AT_EMPTY_PATH))
 		return -ENOENT;
-	if (n) {
-		path[len] = '/';
-		memmove(path + len + 1, path + 64, (uint64_t)n + 1);
-	}
-	return exec_path(t, path, t->arg[2], t->arg[3]);
+	if (n && t->arg[4] & AT_SYMLINK_NOFOLLOW && is_link(*path == '/' ? AT_FDCWD : dirfd, path))
+		return -ELOOP;
+	if (*path == '/' || dirfd == AT_FDCWD)
+		return exec_path(t, n ? um_own_path(path) : ".", t->arg[2], t->arg[3]);
+	return exec_by_fd(t, dirfd, path);
 }
 
 /* /proc/self/exe is the program, not us. */

@@ -4,6 +4,7 @@
  * Opening and reading links of /proc/self may mean one of our views (proc.c); lists of descriptors must not show ours; fcntl's argument
  * depends on its command. */
 #include "um/syscall.h"
+#include "um/tree.h"
 
 #include <linux/fcntl.h>
 
@@ -51,6 +52,25 @@ int64_t sys_creat(struct thread *t)
 	struct call c;
 	call_begin(&c, t);
 	return open_path(&c, AT_FDCWD, 0, O_CREAT | O_WRONLY | O_TRUNC);
+}
+
+int64_t sys_truncate(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = call_path(&c, t->arg[0], true);
+	int64_t r = call_host(&c, t->nr);
+	if (!r)
+		um_file_cut(t, -1, (const char *)c.a[0]);
+	return call_end(&c, r);
+}
+
+int64_t sys_ftruncate(struct thread *t)
+{
+	int64_t r = host_call2(t->nr, fd_arg(t->arg[0]), t->arg[1]);
+	if (!r)
+		um_file_cut(t, (int)t->arg[0], NULL);
+	return r;
 }
 
 int64_t sys_openat(struct thread *t)
@@ -111,32 +131,37 @@ static bool ends_with(const char *s, int64_t n, const char *tail, int64_t m)
 	return n >= m && !memcmp(s + n - m, tail, (size_t)m);
 }
 
-enum listing { LISTS_NOTHING, LISTS_DESCRIPTORS, LISTS_THREADS };
+/* What of a directory is ours: descriptors from a number on, or one thread. */
+struct listing { int64_t from, to; };
 
-/* Is it a directory that lists what is ours? */
-static enum listing lists_ours(uint64_t fd)
+static bool lists_ours(uint64_t fd, struct listing *ret)
 {
-	char link[40], path[128], self[32];
-	int len = um_snprintf(self, sizeof(self), "/proc/%u/", my_pid());
+	char link[40], path[128];
 	um_snprintf(link, sizeof(link), "/proc/thread-self/fd/%d", (int)fd);
-	int64_t n = host_call3(__NR_readlink, HC_A(link), HC_A(path), sizeof(path));
-	if (n < len || memcmp(path, self, (size_t)len))
-		return LISTS_NOTHING;
-	if (ends_with(path, n, "/fd", 3) || ends_with(path, n, "/fdinfo", 7))
-		return LISTS_DESCRIPTORS;
-	return um.helper_tid && n == len + 4 && ends_with(path, n, "/task", 5) ? LISTS_THREADS : LISTS_NOTHING;
+	int64_t n = host_call3(__NR_readlink, HC_A(link), HC_A(path), sizeof(path)), pid = 0, i = 6;
+	if (n < i || memcmp(path, "/proc/", 6))
+		return false;
+	for (; i < n && path[i] >= '0' && path[i] <= '9' && pid < INT32_MAX; i++)
+		pid = pid * 10 + (path[i] - '0');
+	if (pid == my_pid() && (ends_with(path, n, "/fd", 3) || ends_with(path, n, "/fdinfo", 7)))
+		*ret = (struct listing){ um.shm->cfg.fd_base, INT64_MAX };
+	else if (n == i + 5 && ends_with(path, n, "/task", 5))
+		ret->from = ret->to = um_tree_helper((uint32_t)pid);
+	else
+		return false;
+	return ret->to;
 }
 
-static bool names_ours(const char *s, enum listing what)
+static bool names_ours(const char *s, const struct listing *what)
 {
 	int64_t v = 0;
 	for (; *s >= '0' && *s <= '9' && v < INT32_MAX; s++)
 		v = v * 10 + (*s - '0');
-	return !*s && (what == LISTS_THREADS ? v == um.helper_tid : v >= um.shm->cfg.fd_base);
+	return !*s && v >= what->from && v <= what->to;
 }
 
 /* Entries of ours taken out; the new length. */
-static int64_t drop_ours(char *buf, int64_t n, enum listing what)
+static int64_t drop_ours(char *buf, int64_t n, const struct listing *what)
 {
 	int64_t from = 0, to = 0;
 	while (from < n) {
@@ -151,7 +176,7 @@ static int64_t drop_ours(char *buf, int64_t n, enum listing what)
 	return to;
 }
 
-static int64_t list_without_ours(struct call *c, uint64_t count, enum listing what)
+static int64_t list_without_ours(struct call *c, uint64_t count, const struct listing *what)
 {
 	struct thread *t = c->t;
 	count = MIN(count, 32768);
@@ -176,9 +201,9 @@ int64_t sys_getdents64(struct thread *t)
 	uint64_t count = MIN((uint32_t)t->arg[2], DIRENTS_MOST);
 	call_begin(&c, t);
 	c.a[0] = fd_arg(t->arg[0]);
-	enum listing what = count ? lists_ours(c.a[0]) : LISTS_NOTHING;
-	if (what)
-		return call_end(&c, list_without_ours(&c, count, what));
+	struct listing what;
+	if (count && lists_ours(c.a[0], &what))
+		return call_end(&c, list_without_ours(&c, count, &what));
 	c.a[1] = call_map(&c, t->arg[1], count, DIR_OUT);
 	c.a[2] = count;
 	return call_end(&c, call_host(&c, t->nr));

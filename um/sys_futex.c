@@ -111,3 +111,40 @@ int64_t sys_futex_waitv(struct thread *t)
 	c.a[3] = call_in(&c, t->arg[3], 16); /* absolute, so it may be restarted */
 	return call_end(&c, call_sleep(&c, t->nr));
 }
+
+/* ---------------------------------------------------------------- the same, one call for each operation */
+
+int64_t sys_futex_wake(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	if (pin_word(&c, t->arg[0], OP_NAME, t->arg[3] & FUTEX2_PRIVATE_, &c.a[0]))
+		return call_end(&c, no_frames(t, false));
+	return call_end(&c, call_host(&c, t->nr));
+}
+
+int64_t sys_futex_wait(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	if (pin_word(&c, t->arg[0], OP_READ, t->arg[3] & FUTEX2_PRIVATE_, &c.a[0]))
+		return call_end(&c, no_frames(t, true));
+	c.a[4] = call_in(&c, t->arg[4], 16); /* absolute */
+	return call_end(&c, call_sleep(&c, t->nr));
+}
+
+int64_t sys_futex_requeue(struct thread *t)
+{
+	struct call c;
+	struct waiter w[2];
+	call_begin(&c, t);
+	if (!t->arg[0] || t->arg[1] || !copy_in(t, w, t->arg[0], sizeof(w))) {
+		c.a[0] = bad_address(t->arg[0]);
+		return call_end(&c, call_host(&c, t->nr));
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (pin_word(&c, w[i].addr, i ? OP_NAME : OP_READ, w[i].flags & FUTEX2_PRIVATE_, &w[i].addr))
+			return call_end(&c, no_frames(t, false));
+	c.a[0] = HC_A(w);
+	return call_end(&c, call_host(&c, t->nr));
+}

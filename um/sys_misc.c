@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sys_misc.c - calls whose answer is partly ours, and System V messages and semaphores */
+#include "um/args.h"
 #include "um/syscall.h"
 #include "um/tree.h"
 
@@ -50,6 +51,7 @@ int64_t sys_personality(struct thread *t)
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
 #define CLONE_THREAD 0x10000u
+#define CLONE_NEWIPC 0x08000000u
 #define CLONE_NEWPID 0x20000000u
 
 /* Threads of one process share what we hold for them. */
@@ -59,7 +61,10 @@ int64_t sys_unshare(struct thread *t)
 		return -EINVAL;
 	if (t->arg[0] & CLONE_NEWPID)
 		um.foreign_pids = true;
-	return um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+	int64_t r = um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+	if (!r && t->arg[0] & CLONE_NEWIPC)
+		um_shm_arena();
+	return r;
 }
 
 int64_t sys_setns(struct thread *t)
@@ -170,17 +175,21 @@ int64_t sys_kcmp(struct thread *t)
 	return call_end(&c, call_host(&c, t->nr));
 }
 
-#define SCHED_ATTR_MIN 48u
+/* ---------------------------------------------------------------- calls that are several */
 
-/* The structure's first word is its size; 0 means the oldest. */
-int64_t sys_sched_setattr(struct thread *t)
+/* Segments of the program's own: our entry does not depend on any. */
+int64_t sys_modify_ldt(struct thread *t)
 {
-	struct call c;
-	uint32_t size;
-	call_begin(&c, t);
-	if (!t->arg[1] || GET_USER(t, uint32_t, t->arg[1], &size))
-		c.a[1] = bad_address(t->arg[1]);
-	else
-		c.a[1] = call_map(&c, t->arg[1], size ? MIN(size, PAGE_SIZE) : SCHED_ATTR_MIN, DIR_IN);
-	return call_end(&c, call_host(&c, t->nr));
+	static const struct syscall_desc read = { .name = "modify_ldt", ARGS(INT, OUTB(2, 1), INT) };
+	static const struct syscall_desc write = { .name = "modify_ldt", ARGS(INT, INB(2, 1), INT) };
+	return call_generic(t, (int)t->arg[0] & 1 ? &write : &read);
+}
+
+/* 1: a filesystem's number by its name; 2: its name, whose length nobody says; 3: how many there are. */
+int64_t sys_sysfs(struct thread *t)
+{
+	static const struct syscall_desc by_name = { .name = "sysfs", ARGS(INT, STR, INT) };
+	static const struct syscall_desc by_number = { .name = "sysfs", ARGS(INT, INT, OUT(PAGE_SIZE)) };
+	static const struct syscall_desc other = { .name = "sysfs", ARGS(INT, INT, INT) };
+	return call_generic(t, (int)t->arg[0] == 1 ? &by_name : (int)t->arg[0] == 2 ? &by_number : &other);
 }

@@ -71,9 +71,44 @@ int64_t sys_mprotect(struct thread *t) { return do_mprotect(um.mm, t->arg[0], t-
 int64_t sys_msync(struct thread *t) { return do_msync(um.mm, t->arg[0], t->arg[1], (int)t->arg[2]); }
 int64_t sys_madvise(struct thread *t) { return do_madvise(um.mm, &t->task, t->arg[0], t->arg[1], (int)t->arg[2]); }
 
+int64_t sys_mseal(struct thread *t) { return t->arg[2] ? -EINVAL : do_mseal(um.mm, t->arg[0], t->arg[1]); }
+
 int64_t sys_mremap(struct thread *t)
 {
 	return do_mremap(um.mm, t->arg[0], t->arg[1], t->arg[2], (unsigned)t->arg[3], t->arg[4]);
+}
+
+/* The shared mapping that covers the range, perhaps in several areas; its file referenced.  Source: Linux mm/mmap.c remap_file_pages. */
+static struct sf_file *remap_source(vaddr_t start, vaddr_t end, uint32_t *ret_flags)
+{
+	mm_lock(um.mm);
+	struct vm_area *v = vma_lookup(um.mm, NULL, start), *first = v;
+	struct sf_file *f = v && v->flags & VM_SHARED ? v->file : NULL;
+	*ret_flags = f ? v->flags : 0;
+	for (; f && v->end < end; v = vma_next(v)) {
+		struct vm_area *n = vma_next(v);
+		if (!n || n->start != v->end || n->file != f || n->flags != first->flags)
+			f = NULL;
+	}
+	file_get(f);
+	mm_unlock(um.mm);
+	return f;
+}
+
+int64_t sys_remap_file_pages(struct thread *t)
+{
+	vaddr_t start = t->arg[0] & PAGE_MASK;
+	uint64_t size = t->arg[1] & PAGE_MASK, pgoff = t->arg[3];
+	uint32_t vm;
+	if (t->arg[2] || start + size <= start || pgoff + PFN(size) < pgoff)
+		return -EINVAL;
+	struct sf_file *f = remap_source(start, start + size, &vm);
+	if (!f)
+		return -EINVAL;
+	unsigned flags = (t->arg[4] & MAP_NONBLOCK) | MAP_SHARED | MAP_FIXED | MAP_POPULATE | (vm & VM_LOCKED ? MAP_LOCKED : 0);
+	int64_t r = do_mmap(um.mm, start, size, vm & VM_PROT, flags, f, vm & VM_MAYWRITE ? PT_R | PT_W : PT_R, pgoff << PAGE_SHIFT);
+	file_put(f);
+	return r < 0 ? r : 0;
 }
 
 /* ---------------------------------------------------------------- mlock and mincore */

@@ -16,6 +16,7 @@
 #define TCP_ZEROCOPY_RECEIVE 35
 #define MSG_DONTWAIT 0x40u
 #define MSG_WAITFORONE 0x10000u
+#define MSG_CMSG_COMPAT 0x80000000u
 #define ADDR_MOST 128u /* sizeof(struct sockaddr_storage) */
 #define CONTROL_MOST (1ul << 20)
 #define MMSG_MOST 1024u
@@ -262,8 +263,9 @@ static int64_t one_message(struct thread *t, vaddr_t umsg, uint32_t flags, bool 
 	int64_t r;
 	if (!rw_import(&rw, m.user.iov, m.user.iovlen)) {
 		m.host.iov = HC_A(rw.iov);
-		m.host.name = m.host.control = m.host.controllen = 0;
-		m.host.namelen = 0;
+		m.host.control = m.host.controllen = 0;
+		if (m.host.name && !recv && (int32_t)m.host.namelen > 0) /* which the host looks at first */
+			m.host.name = call_in(&c, m.host.name, MIN(m.host.namelen, ADDR_MOST));
 		r = c.err ? c.err : host_call3(nr, fd, HC_A(&m.host), flags);
 	} else if (recv || prepare_send(&c, &m)) {
 		r = rw_run(&rw);
@@ -327,6 +329,8 @@ int64_t sys_recvmmsg(struct thread *t)
 	struct timespec64 ts = { 0, 0 };
 	uint32_t n = MIN((uint32_t)t->arg[2], MMSG_MOST);
 	uint64_t end = 0;
+	if ((uint32_t)t->arg[3] & MSG_CMSG_COMPAT)
+		return -EINVAL;
 	if (t->arg[4]) {
 		if (!copy_in(t, &ts, t->arg[4], sizeof(ts)))
 			return -EFAULT;

@@ -72,6 +72,16 @@ int64_t sys_mbind(struct thread *t)
 	return wholly_mapped(start, start + len) ? 0 : -EFAULT;
 }
 
+/* For policies of ranges, and there are none. */
+int64_t sys_set_mempolicy_home_node(struct thread *t)
+{
+	vaddr_t start = t->arg[0];
+	uint64_t len = PAGE_ALIGN(t->arg[1]);
+	if (start & ~PAGE_MASK || t->arg[3] || t->arg[2] || start + len < start)
+		return -EINVAL;
+	return len ? -ENOENT : 0;
+}
+
 /* The policy at an address: default; its node: the first. */
 static int64_t policy_at(struct thread *t, uint32_t flags, vaddr_t addr)
 {

@@ -7,6 +7,7 @@
  *
  * The host never touches program memory that is not resident: see syscall.h for what it gets instead of a user address.  Nothing is ever
  * tried first and repaired after EFAULT, as a failed call may have lost a datagram or a child. */
+#include "um/patch.h"
 #include "um/syscall.h"
 
 const struct syscall_desc um_never_restarts = { .name = "interrupted", .restart = RS_NEVER };
@@ -147,6 +148,8 @@ int64_t call_pin(struct call *c, vaddr_t addr, uint64_t len, unsigned dir, uint6
 	if (addr >= TASK_SIZE)
 		return 0;
 	uint64_t want = MIN(len, TASK_SIZE - addr);
+	if (unlikely(um_patch_overlaps(addr, want)))
+		um_patch_restore(addr, want);
 	int64_t r = pin_user(um.mm, &c->t->task, addr, want, dir & DIR_OUT);
 	if (r == -ENOMEM)
 		return r;
@@ -344,6 +347,14 @@ static uint64_t map_value_result(struct call *c, const struct arg_desc *ad, vadd
 	return room <= 0 ? addr : call_map(c, addr, MIN((uint32_t)room, ad->size), DIR_INOUT);
 }
 
+static uint64_t map_sized(struct call *c, const struct arg_desc *ad, vaddr_t addr)
+{
+	uint32_t size;
+	if (!addr || GET_USER(c->t, uint32_t, addr + ad->len, &size))
+		return bad_address(addr);
+	return call_map(c, addr, size ? MIN(size, PAGE_SIZE) : ad->size, DIR_INOUT);
+}
+
 static uint64_t map_arg(struct call *c, const struct syscall_desc *d, const struct arg_desc *ad, uint64_t v)
 {
 	struct thread *t = c->t;
@@ -360,6 +371,7 @@ static uint64_t map_arg(struct call *c, const struct syscall_desc *d, const stru
 	case ARG_INB:    return call_map(c, v, buffer_length(t, d, ad), DIR_IN);
 	case ARG_OUTB:   return call_map(c, v, buffer_length(t, d, ad), DIR_OUT);
 	case ARG_INOUTB: return call_map(c, v, buffer_length(t, d, ad), DIR_INOUT);
+	case ARG_SIZED:  return map_sized(c, ad, v);
 	case ARG_VRES:   return map_value_result(c, ad, v);
 	default:         return v;
 	}

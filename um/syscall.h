@@ -41,6 +41,7 @@ enum arg_kind {
 	ARG_INB,    /* size × argument len bytes that the kernel reads (size 0 counts as 1) */
 	ARG_OUTB,
 	ARG_INOUTB,
+	ARG_SIZED,  /* … whose size is its 32-bit word at byte len; size, if that is 0.  Linux may write the size it knows there */
 	ARG_VRES,   /* written; argument len points at an int with the room, which is written too.  size: most that the kernel takes */
 };
 struct arg_desc {
@@ -182,7 +183,7 @@ static inline int64_t rw_host(struct rw *rw, bool sleep, uint64_t a, uint64_t b,
 H(sys_read); H(sys_write); H(sys_pread64); H(sys_pwrite64); H(sys_readv); H(sys_writev); H(sys_preadv); H(sys_pwritev);
 H(sys_preadv2); H(sys_pwritev2); H(sys_getrandom); H(sys_vmsplice); H(sys_process_vm_readv); H(sys_process_vm_writev);
 /* sys_file.c, sys_ioctl.c */
-H(sys_open); H(sys_openat); H(sys_openat2); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
+H(sys_open); H(sys_openat); H(sys_openat2); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
 H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);
@@ -197,14 +198,18 @@ H(sys_connect); H(sys_getsockopt); H(sys_setsockopt);
 /* sys_poll.c */
 H(sys_poll); H(sys_ppoll); H(sys_select); H(sys_pselect6); H(sys_epoll_wait); H(sys_epoll_pwait); H(sys_epoll_pwait2);
 /* sys_futex.c */
-H(sys_futex); H(sys_futex_waitv);
+H(sys_futex); H(sys_futex_waitv); H(sys_futex_wake); H(sys_futex_wait); H(sys_futex_requeue);
 /* sys_mm.c, sys_numa.c */
 H(sys_mmap); H(sys_munmap); H(sys_mprotect); H(sys_mremap); H(sys_brk); H(sys_madvise); H(sys_msync); H(sys_mincore); H(sys_mlock);
 H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mprotect); H(sys_pkey_alloc); H(sys_pkey_free);
-H(sys_process_madvise); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
+H(sys_process_madvise); H(sys_remap_file_pages); H(sys_mseal); H(sys_set_mempolicy_home_node); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
+/* sys_keys.c, sys_mount.c */
+H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
+/* sys_shm.c */
+H(sys_shmget); H(sys_shmat); H(sys_shmctl); H(sys_shmdt);
 /* sys_misc.c, sys_prctl.c */
 H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
-H(sys_mq_notify); H(sys_kcmp); H(sys_sched_setattr); H(sys_nosys);
+H(sys_mq_notify); H(sys_kcmp); H(sys_modify_ldt); H(sys_sysfs); H(sys_nosys);
 #undef H
 
 #endif

@@ -11,6 +11,7 @@
  *
  * Sizes are the kernel's structures on x86-64.  A pointer that may be NULL needs no mark: NULL is always handed on.  Missing rows are
  * numbers that Linux does not have. */
+#include "um/args.h"
 #include "um/syscall.h"
 
 /* Newer than the headers may be. */
@@ -34,27 +35,14 @@
 #define NR_file_getattr 468
 #define NR_file_setattr 469
 
-#define INT           { ARG_VAL, 0, 0 }
-#define FD            { ARG_FD, 0, 0 }
-#define PATH          { ARG_PATH, 0, 0 }
-#define PATHN         { ARG_PATHN, 0, 0 }
-#define PATHF(flags)  { ARG_PATHF, flags, 0 }
-#define STR           { ARG_STR, 0, 0 }
-#define IN(n)         { ARG_IN, 0, n }
-#define OUT(n)        { ARG_OUT, 0, n }
-#define INOUT(n)      { ARG_INOUT, 0, n }
-#define INB(len, n)   { ARG_INB, len, n }
-#define OUTB(len, n)  { ARG_OUTB, len, n }
-#define VRES(len, n)  { ARG_VRES, len, n }
-
-#define ROW(nr, nm, fl, rs, ...) [nr] = { .name = #nm, .flags = (fl), .restart = (rs), \
-	.nargs = sizeof((struct arg_desc[]){ __VA_ARGS__ }) / sizeof(struct arg_desc), .arg = { __VA_ARGS__ } }
+#define ROW(nr, nm, fl, rs, ...) [nr] = { .name = #nm, .flags = (fl), .restart = (rs), ARGS(__VA_ARGS__) }
 #define SYS(nm, ...)       ROW(__NR_##nm, nm, 0, RS_NEVER, __VA_ARGS__)
 #define SYS_L32(nm, ...)   ROW(__NR_##nm, nm, SYSF_LEN32, RS_NEVER, __VA_ARGS__)
 #define SYS_FD(nm, ...)    ROW(__NR_##nm, nm, SYSF_NEWFD, RS_NEVER, __VA_ARGS__)
 #define SYS_SLEEP(nm, ...) ROW(__NR_##nm, nm, SYSF_SLEEP, RS_SYS, __VA_ARGS__)
 #define SYS_EINTR(nm, ...) ROW(__NR_##nm, nm, SYSF_SLEEP, RS_NEVER, __VA_ARGS__)
 #define NEW_SYS(nm, ...)   ROW(NR_##nm, nm, 0, RS_NEVER, __VA_ARGS__)
+#define NEW_H(nm)          [NR_##nm] = { .name = #nm, .handler = sys_##nm, .restart = RS_SYS }
 #define SYS_H(nm)          [__NR_##nm] = { .name = #nm, .handler = sys_##nm, .restart = RS_SYS }
 #define SYS_HN(nm)         [__NR_##nm] = { .name = #nm, .handler = sys_##nm, .restart = RS_NEVER }
 #define SYS_NO(nm, e)      [__NR_##nm] = { .name = #nm, .flags = SYSF_REFUSE, .err = (e) }
@@ -70,6 +58,7 @@
 #define SIGINFO 128
 #define TIMEX 208
 #define ADDR 128
+#define QUOTA 256 /* as much of it as there is */
 
 const struct syscall_desc um_systab[] = {
 	/* ---- 0 … 99 */
@@ -102,9 +91,9 @@ const struct syscall_desc um_systab[] = {
 	SYS_H(msync),
 	SYS_H(mincore),
 	SYS_H(madvise),
-	SYS_NO(shmget, ENOSYS),
-	SYS_NO(shmat, ENOSYS),
-	SYS_NO(shmctl, ENOSYS),
+	SYS_H(shmget),
+	SYS_H(shmat),
+	SYS_H(shmctl),
 	SYS_FD(dup, FD),
 	SYS_H(dup2),
 	SYS_HN(pause),
@@ -140,7 +129,7 @@ const struct syscall_desc um_systab[] = {
 	SYS(semget, INT, INT, INT),
 	ROW(__NR_semop, semop, SYSF_SLEEP | SYSF_LEN32, RS_NEVER, INT, INB(2, 6), INT),
 	SYS_H(semctl),
-	SYS_NO(shmdt, ENOSYS),
+	SYS_H(shmdt),
 	SYS(msgget, INT, INT),
 	SYS_HN(msgsnd),
 	SYS_HN(msgrcv),
@@ -149,8 +138,8 @@ const struct syscall_desc um_systab[] = {
 	SYS_SLEEP(flock, FD, INT),
 	SYS(fsync, FD),
 	SYS(fdatasync, FD),
-	SYS(truncate, PATH, INT),
-	SYS(ftruncate, FD, INT),
+	SYS_H(truncate),
+	SYS_H(ftruncate),
 	SYS_L32(getdents, FD, OUTB(2, 1), INT),
 	SYS(getcwd, OUTB(1, 1), INT),
 	SYS(chdir, PATH),
@@ -214,7 +203,7 @@ const struct syscall_desc um_systab[] = {
 	SYS(ustat, INT, OUT(32)),
 	SYS(statfs, PATH, OUT(STATFS)),
 	SYS(fstatfs, FD, OUT(STATFS)),
-	SYS_NO(sysfs, ENOSYS),
+	SYS_H(sysfs),
 	SYS(getpriority, INT, INT),
 	SYS(setpriority, INT, INT, INT),
 	SYS(sched_setparam, INT, IN(4)),
@@ -229,7 +218,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_H(mlockall),
 	SYS_H(munlockall),
 	SYS(vhangup),
-	SYS_NO(modify_ldt, ENOSYS),
+	SYS_H(modify_ldt),
 	SYS(pivot_root, PATH, PATH),
 	SYS_NO(_sysctl, ENOSYS),
 	SYS_H(prctl),
@@ -244,17 +233,17 @@ const struct syscall_desc um_systab[] = {
 	SYS(umount2, PATH, INT),
 	SYS(swapon, PATH, INT),
 	SYS(swapoff, PATH),
-	SYS_NO(reboot, EPERM),
+	SYS(reboot, INT, INT, INT, STR),
 	SYS_L32(sethostname, INB(1, 1), INT),
 	SYS_L32(setdomainname, INB(1, 1), INT),
-	SYS_NO(iopl, EPERM),
-	SYS_NO(ioperm, EPERM),
+	SYS(iopl, INT),
+	SYS(ioperm, INT, INT, INT),
 	SYS_NO(create_module, ENOSYS),
-	SYS_NO(init_module, EPERM),
-	SYS_NO(delete_module, EPERM),
+	SYS(init_module, INB(1, 1), INT, STR),
+	SYS(delete_module, STR, INT),
 	SYS_NO(get_kernel_syms, ENOSYS),
 	SYS_NO(query_module, ENOSYS),
-	SYS_NO(quotactl, ENOSYS),
+	SYS(quotactl, INT, PATH, INT, INOUT(QUOTA)),
 	SYS_NO(nfsservctl, ENOSYS),
 	SYS_NO(getpmsg, ENOSYS),
 	SYS_NO(putpmsg, ENOSYS),
@@ -293,7 +282,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_FD(epoll_create, INT),
 	SYS_NO(epoll_ctl_old, ENOSYS),
 	SYS_NO(epoll_wait_old, ENOSYS),
-	SYS_NO(remap_file_pages, ENOSYS),
+	SYS_H(remap_file_pages),
 	SYS_H(getdents64),
 	SYS_H(set_tid_address),
 	SYS_NOQ(restart_syscall, EINTR),
@@ -325,9 +314,9 @@ const struct syscall_desc um_systab[] = {
 	SYS(mq_getsetattr, FD, IN(64), OUT(64)),
 	SYS_NO(kexec_load, EPERM),
 	SYS_SLEEP(waitid, INT, INT, OUT(SIGINFO), INT, OUT(RUSAGE)),
-	SYS_NO(add_key, ENOSYS),
-	SYS_NO(request_key, ENOSYS),
-	SYS_NO(keyctl, ENOSYS),
+	SYS(add_key, STR, STR, INB(3, 1), INT, INT),
+	SYS_SLEEP(request_key, STR, STR, STR, INT),
+	SYS_H(keyctl),
 	SYS(ioprio_set, INT, INT, INT),
 	SYS(ioprio_get, INT, INT),
 	SYS_FD(inotify_init),
@@ -375,7 +364,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_H(preadv),
 	SYS_H(pwritev),
 	SYS_H(rt_tgsigqueueinfo),
-	SYS_NO(perf_event_open, EACCES),
+	SYS_FD(perf_event_open, SIZED(4, 64), INT, INT, FD, INT),
 	SYS_H(recvmmsg),
 
 	/* ---- 300 … 334 */
@@ -392,8 +381,8 @@ const struct syscall_desc um_systab[] = {
 	SYS_H(process_vm_readv),
 	SYS_H(process_vm_writev),
 	SYS_H(kcmp),
-	SYS_NO(finit_module, EPERM),
-	SYS_H(sched_setattr),
+	SYS(finit_module, FD, STR, INT),
+	SYS(sched_setattr, INT, SIZED(0, 48), INT),
 	SYS_L32(sched_getattr, INT, OUTB(2, 1), INT, INT),
 	SYS(renameat2, FD, PATHN, FD, PATHN, INT),
 	SYS_NO(seccomp, EINVAL),
@@ -423,7 +412,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_FD(open_tree, FD, PATH, INT),
 	SYS(move_mount, FD, PATH, FD, PATH, INT),
 	SYS_FD(fsopen, STR, INT),
-	SYS_NO(fsconfig, EPERM),
+	SYS_H(fsconfig),
 	SYS_FD(fsmount, FD, INT, INT),
 	SYS_FD(fspick, FD, PATH, INT),
 	SYS_FD(pidfd_open, INT, INT),
@@ -435,31 +424,31 @@ const struct syscall_desc um_systab[] = {
 	SYS_H(process_madvise),
 	SYS_HN(epoll_pwait2),
 	SYS(mount_setattr, FD, PATH, INT, INB(4, 1), INT),
-	SYS_NO(quotactl_fd, ENOSYS),
+	SYS(quotactl_fd, FD, INT, INT, INOUT(QUOTA)),
 	SYS_NO(landlock_create_ruleset, ENOSYS),
 	SYS_NO(landlock_add_rule, ENOSYS),
 	SYS_NO(landlock_restrict_self, ENOSYS),
-	SYS_NO(memfd_secret, ENOSYS),
-	SYS_NO(process_mrelease, ENOSYS),
+	SYS_FD(memfd_secret, INT),
+	SYS(process_mrelease, FD, INT),
 	SYS_H(futex_waitv),
-	SYS_NO(set_mempolicy_home_node, ENOSYS),
+	SYS_H(set_mempolicy_home_node),
 	NEW_SYS(cachestat, FD, IN(16), OUT(40), INT),
 	NEW_SYS(fchmodat2, FD, PATHF(3), INT, INT),
 	NEW_NO(map_shadow_stack, ENOSYS),
-	NEW_NO(futex_wake, ENOSYS),
-	NEW_NO(futex_wait, ENOSYS),
-	NEW_NO(futex_requeue, ENOSYS),
-	NEW_NO(statmount, ENOSYS),
-	NEW_NO(listmount, ENOSYS),
-	NEW_NO(lsm_get_self_attr, ENOSYS),
-	NEW_NO(lsm_set_self_attr, ENOSYS),
-	NEW_NO(lsm_list_modules, ENOSYS),
-	NEW_NO(mseal, ENOSYS),
-	NEW_NO(setxattrat, ENOSYS),
-	NEW_NO(getxattrat, ENOSYS),
-	NEW_NO(listxattrat, ENOSYS),
-	NEW_NO(removexattrat, ENOSYS),
-	NEW_NO(open_tree_attr, ENOSYS),
+	NEW_H(futex_wake),
+	NEW_H(futex_wait),
+	NEW_H(futex_requeue),
+	NEW_SYS(statmount, SIZED(0, 24), OUTB(2, 1), INT, INT),
+	NEW_SYS(listmount, SIZED(0, 24), OUTB(2, 8), INT, INT),
+	NEW_SYS(lsm_get_self_attr, INT, VRES(2, 4096), INOUT(4), INT),
+	NEW_SYS(lsm_set_self_attr, INT, INB(2, 1), INT, INT),
+	NEW_SYS(lsm_list_modules, VRES(1, 512), INOUT(4), INT),
+	NEW_H(mseal),
+	NEW_H(setxattrat),
+	NEW_H(getxattrat),
+	NEW_SYS(listxattrat, FD, PATHF(2), INT, OUTB(4, 1), INT),
+	NEW_SYS(removexattrat, FD, PATHF(2), INT, STR),
+	ROW(NR_open_tree_attr, open_tree_attr, SYSF_NEWFD, RS_NEVER, FD, PATH, INT, INB(4, 1), INT),
 	NEW_SYS(file_getattr, FD, PATHF(4), OUTB(3, 1), INT, INT),
 	NEW_SYS(file_setattr, FD, PATHF(4), INB(3, 1), INT, INT),
 };

@@ -9,6 +9,7 @@
  *
  *   kernel stack, KSTACK_SIZE aligned:   struct thread | guard page | stack … first frame at its top */
 #include "um/clone.h"
+#include "um/patch.h"
 #include "um/tree.h"
 
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
@@ -163,6 +164,7 @@ void um_thread_born(void)
 		t->kernel_fn(t);
 	if (um_arm_stack(t) || um_arm_dispatch())
 		um_oops("a new thread cannot be armed", NULL);
+	um_patch_thread(t);
 	if (!(t->clone_flags & CLONE_THREAD))
 		um_process_born(t);
 	if (t->child_settid)
@@ -344,10 +346,8 @@ int64_t sys_exit(struct thread *t)
 	um_thread_gone(t);
 	host_call4(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&all), 0, 8);
 	um_hand_over_signals(t);
-	if (t->task.tid == t->proc->pid)
-		t->proc->leader_status = (int32_t)t->arg[0];
 	if (!__atomic_sub_fetch(&t->proc->threads, 1, __ATOMIC_ACQ_REL) && um.helper_tid && t->proc == &um.first)
-		um_exit_group(t->proc->leader_status); /* our own thread would stay */
+		um_exit_group((int)t->arg[0]); /* our own thread would stay; the last status counts, as in Linux since 6.0 */
 	__atomic_store_n(&t->exiting, 1, __ATOMIC_RELEASE);
 	for (;;)
 		host_call1(__NR_exit, (int)t->arg[0]);
@@ -406,8 +406,10 @@ void um_threads_forked(struct thread *t)
 			i->proc = NULL;
 			i->sighand = NULL;
 		}
-	um.first = *p;
-	um.sighand = *h;
+	if (p != &um.first) /* a copy of what is there already would copy the page, too */
+		um.first = *p;
+	if (h != &um.sighand)
+		um.sighand = *h;
 	t->proc = &um.first;
 	t->sighand = &um.sighand;
 	um.first.refs = um.sighand.refs = um.first.threads = 1;
@@ -467,10 +469,13 @@ int64_t sys_arch_prctl(struct thread *t)
 	case ARCH_SET_GS:
 		if (t->arg[1] >= TASK_SIZE)
 			return -EPERM;
+		if (code == ARCH_SET_GS)
+			um_patch_stop();
 		return host_call2(__NR_arch_prctl, code, t->arg[1]);
 	case ARCH_GET_FS:
 	case ARCH_GET_GS:
-		host_call2(__NR_arch_prctl, code, HC_A(&v));
+		if (code == ARCH_GET_FS || !um_patch_on)
+			host_call2(__NR_arch_prctl, code, HC_A(&v));
 		return put_user(um.mm, &t->task, uint64_t, t->arg[1], v) ? -EFAULT : 0;
 	case ARCH_GET_CPUID:
 	case ARCH_SET_CPUID:

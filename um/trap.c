@@ -17,6 +17,7 @@
  * Known limit: the host keeps one pending signal of a number per thread, so one of these three that tgkill sends in the instant between a
  * trap of ours and its delivery is merged with it (kill does not suffer: it queues with the process). */
 #include "um/um.h"
+#include "um/patch.h"
 #include "um/trap.h"
 #include "um/syscall.h"
 
@@ -26,6 +27,8 @@ extern const char um_leave_check[], um_leave_syscall[];
 extern char um_restorer[];
 
 #define EFLAGS_AC 0x40000ull
+#define EFLAGS_TF 0x100ull
+#define TRAP_GP 13
 #define PRIVATE_NOW() __asm__ volatile("" ::: "memory") /* order against a handler on this thread */
 
 /* For entry.S. */
@@ -156,26 +159,68 @@ static bool wants_restart(struct thread *t, int64_t ret)
 	return t->sighand->action[t->taken.signo].flags & SA_RESTART;
 }
 
+void um_end_call(struct thread *t, struct abi_ucontext *uc, int64_t ret)
+{
+	struct abi_sigcontext *r = &uc->mc;
+	r->rcx = r->rip;
+	r->r11 = r->eflags;
+	if (wants_restart(t, ret)) {
+		r->rip -= 2;
+		r->rax = (uint64_t)t->nr;
+	} else {
+		r->rax = (uint64_t)(ret == -ERESTART_NOTSTARTED ? -EINTR : ret);
+	}
+}
+
 static void trap_syscall(struct thread *t, struct abi_ucontext *uc)
 {
 	struct abi_sigcontext *r = &uc->mc;
+	const vaddr_t next = r->rip;
 	t->uc = uc;
+	t->fast.on = 0;
 	t->nr = (long)(int32_t)r->rax;
 	t->arg[0] = r->rdi; t->arg[1] = r->rsi; t->arg[2] = r->rdx;
 	t->arg[3] = r->r10; t->arg[4] = r->r8;  t->arg[5] = r->r9;
 	t->desc = NULL;
 	int64_t ret = um_syscall(t);
 	if (ret != -UM_NORETURN) {
-		r->rcx = r->rip;
-		r->r11 = r->eflags;
-		if (wants_restart(t, ret)) {
-			r->rip -= 2;
-			r->rax = (uint64_t)t->nr;
-		} else {
-			r->rax = (uint64_t)(ret == -ERESTART_NOTSTARTED ? -EINTR : ret);
-		}
+		um_end_call(t, uc, ret);
+		um_patch_note(t, next, t->nr);
 	}
 	exit_to_user(t);
+	r->rip = um_patch_tail(r->rip);
+}
+
+/* A call from a patched site that needs the program's whole context, or at whose end there is more to do. */
+static void fast_trap(struct thread *t, struct abi_ucontext *uc)
+{
+	uc->mc.rip = t->fast.next;
+	t->fast.on = 0;
+	if (t->fast.state == FAST_CALL) {
+		trap_syscall(t, uc);
+		return;
+	}
+	t->uc = uc;
+	um_end_call(t, uc, t->fast.ret);
+	exit_to_user(t);
+	uc->mc.rip = um_patch_tail(uc->mc.rip);
+}
+
+/* The program has loaded GS with something of its own: from now on it is left alone. */
+static void fast_lost(struct abi_ucontext *uc)
+{
+	um_patch_stop();
+	uc->mc.rip = uc->mc.r11 - 2;
+}
+
+/* Single-stepping over a stub and into the kernel: no instruction of the program's has been completed. */
+static bool step_of_ours(const struct thread *t, const struct abi_siginfo *info, const struct abi_ucontext *uc)
+{
+	vaddr_t rip;
+	bool entry = false;
+	if (info->signo != SIGTRAP || !(uc->mc.eflags & EFLAGS_TF) || info->code <= 0)
+		return false;
+	return in_kernel_text(uc->mc.rip) || (um_patch_where(uc->mc.rip, &rip, &entry) && entry);
 }
 
 #define VSYSCALL_PAGE 0xffffffffff600000ull
@@ -272,6 +317,11 @@ static void user_fault(struct thread *t, int signo, struct abi_siginfo *info, st
 	struct abi_sigcontext *r = &uc->mc;
 	t->uc = uc;
 	t->nr = -1;
+	if (r->trapno == TRAP_GP && um_patch_tail(r->rip) != r->rip) { /* the middle of a patched site, see patch.c */
+		r->rip = um_patch_tail(r->rip);
+		return;
+	}
+	um_fast_settle(t, uc);
 	if (signo == SIGSEGV && emulate_vsyscall(t, uc)) {
 		exit_to_user(t);
 		return;
@@ -303,6 +353,10 @@ static void um_sigfault(int signo, struct abi_siginfo *info, struct abi_ucontext
 	clear_ac(uc);
 	if (info->code <= 0)
 		um_async_signal(current(), info, uc);
+	else if (uc->mc.rip == (uintptr_t)um_fast_trap)
+		fast_trap(current(), uc);
+	else if (um_fast_in_entry(uc->mc.rip))
+		fast_lost(uc);
 	else if (in_kernel_text(uc->mc.rip))
 		kernel_fault(current(), signo, uc);
 	else
@@ -327,6 +381,25 @@ static void take_in_window(struct thread *t, const struct abi_siginfo *info, str
 		uc->mc.rip = (uintptr_t)um_win_abort;
 }
 
+/* In a call from a patched site signals are let in everywhere; of the three only where they may end a call. */
+static bool may_take_fast(const struct thread *t, const struct abi_siginfo *info, vaddr_t ip)
+{
+	const uint64_t faults = SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE);
+	if (!may_take(t, info->signo) || (info->code > 0 && (SIGBIT(info->signo) & faults)))
+		return false;
+	return !(SIGBIT(info->signo) & HOST_NEVER_BLOCKED) || (ip >= (uintptr_t)um_open_begin && ip <= (uintptr_t)um_open_end);
+}
+
+static void take_fast(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	t->taken = *info;
+	t->has_taken = true;
+	t->virt_new = 1;
+	uc->sigmask = ~HOST_NEVER_BLOCKED;
+	if (uc->mc.rip >= (uintptr_t)um_open_begin && uc->mc.rip <= (uintptr_t)um_open_syscall)
+		uc->mc.rip = (uintptr_t)um_open_abort;
+}
+
 /* One of the three, while the kernel runs. */
 static void note_in_kernel(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
 {
@@ -343,6 +416,7 @@ void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucon
 	sf_count(&um.shm->stats.signals, 1);
 	if (is_made_up(info->code))
 		info->code += MADE_UP_CODE;
+	um_fast_settle(t, uc);
 	if (!in_kernel_text(uc->mc.rip)) {
 		t->uc = uc;
 		t->nr = -1;
@@ -350,6 +424,8 @@ void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucon
 		exit_to_user(t);
 	} else if (in_window(uc->mc.rip) && may_take(t, info->signo)) {
 		take_in_window(t, info, uc);
+	} else if (t->fast.on && may_take_fast(t, info, uc->mc.rip)) {
+		take_fast(t, info, uc);
 	} else if (SIGBIT(info->signo) & HOST_NEVER_BLOCKED) {
 		note_in_kernel(t, info, uc);
 	} else {
@@ -360,19 +436,29 @@ void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucon
 static void um_sigother(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
 	clear_ac(uc);
+	if (step_of_ours(current(), info, uc))
+		return;
 	um_async_signal(current(), info, uc);
+}
+
+static int64_t open_window(struct thread *t, uint64_t mask, long nr, const uint64_t arg[6])
+{
+	const uint64_t open = mask & ~HOST_NEVER_BLOCKED, shut = ~HOST_NEVER_BLOCKED;
+	if (t->fast.on && mask == t->sigmask && !t->fast.shut)
+		return um_window_open(nr, arg);
+	t->fast.shut = 1;
+	return um_window(nr, arg, &open, &shut);
 }
 
 int64_t um_block_call(struct thread *t, uint64_t mask, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
 		      uint64_t e, uint64_t f)
 {
 	const uint64_t arg[6] = { a, b, c, d, e, f };
-	const uint64_t open = mask & ~HOST_NEVER_BLOCKED, shut = ~HOST_NEVER_BLOCKED;
 	t->virt_new = 0;
 	PRIVATE_NOW();
 	if (t->has_taken || (um_virtual_pending(t) & ~mask))
 		return -ERESTART_NOTSTARTED;
-	int64_t r = um_window(nr, arg, &open, &shut);
+	int64_t r = open_window(t, mask, nr, arg);
 	PRIVATE_NOW();
 	/* cut short by a signal that is blocked or ignored, so not for the program: once more */
 	return r == -EINTR && !t->has_taken && t->virt_new ? -ERESTART_NOTSTARTED : r;

@@ -8,6 +8,7 @@
  * the process dies, however it dies, and when it executes another program.  The helper must not keep the process alive: the last thread of the program
  * ends the process. */
 #include "um/clone.h"
+#include "um/proc.h"
 #include "um/tree.h"
 
 #include <linux/futex.h>
@@ -113,6 +114,89 @@ void um_tree_keep_watch(struct thread *t)
 		host_call2(__NR_set_robust_list, 0, 24);
 }
 
+/* ---------------------------------------------------------------- questions of one process to another */
+
+#define QUESTION_NS 300000000ull
+#define QUESTION_TRIES 300
+
+/* The helper's side. */
+static void answer_question(struct thread *t, struct tree_question *q)
+{
+	static int64_t last = -1;
+	uint32_t what = __atomic_exchange_n(&q->what, 0, __ATOMIC_ACQ_REL);
+	if (!what)
+		return;
+	if (last >= 0)
+		host_call1(__NR_close, last); /* whoever wanted it has it, or is gone */
+	last = um_proc_answer(t, what, READ_ONCE(q->tid));
+	q->answer = (int32_t)last;
+	q->answerer = t->task.tid;
+	__atomic_fetch_add(&q->done, 1, __ATOMIC_RELEASE);
+	shared_wake(&q->done, INT32_MAX);
+}
+
+static bool question_lock(struct tree_question *q)
+{
+	const uint64_t ms[2] = { 0, 1000000 };
+	for (int i = 0; i < QUESTION_TRIES; i++) {
+		uint32_t who = READ_ONCE(q->lock);
+		if ((!who || !process_alive(who)) &&
+		    __atomic_compare_exchange_n(&q->lock, &who, my_pid(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+		host_call2(__NR_nanosleep, HC_A(ms), 0);
+	}
+	return false;
+}
+
+static bool question_ask(struct tree_member *m, uint32_t what, uint32_t tid)
+{
+	struct tree_question *q = &m->question;
+	uint32_t done = __atomic_load_n(&q->done, __ATOMIC_ACQUIRE);
+	WRITE_ONCE(q->tid, tid);
+	__atomic_store_n(&q->what, what, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&m->wake, 1, __ATOMIC_RELEASE);
+	shared_wake(&m->wake, 1);
+	shared_wait(&q->done, done, QUESTION_NS);
+	return __atomic_load_n(&q->done, __ATOMIC_ACQUIRE) != done;
+}
+
+static struct tree_member *member_of(uint32_t pid)
+{
+	struct sf_tree *tree = um.mc->tree;
+	for (uint32_t i = 0; tree && pid && i < READ_ONCE(tree->top); i++) {
+		struct tree_member *m = &tree->member[i];
+		if (READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->pid) == pid && !(READ_ONCE(m->life) & TREE_DEAD))
+			return m;
+	}
+	return NULL;
+}
+
+uint32_t um_tree_helper(uint32_t pid)
+{
+	if (pid == my_pid())
+		return um.helper_tid;
+	struct tree_member *m = member_of(pid);
+	uint32_t life = m ? READ_ONCE(m->life) : 0;
+	return life == pid ? 0 : life; /* it stands for the process's life; before it does, the first thread */
+}
+
+int64_t um_tree_question(uint32_t pid, uint32_t what, uint32_t tid, int64_t (*fn)(const char *path, void *arg), void *arg)
+{
+	struct tree_member *m = member_of(pid);
+	char path[48];
+	if (!m || m == um.mc->me || !question_lock(&m->question))
+		return -ENOSYS;
+	int64_t r = question_ask(m, what, tid) ? m->question.answer : -ENOSYS;
+	if (r >= 0) {
+		um_snprintf(path, sizeof(path), "/proc/%u/fd/%d", m->question.answerer, (int)r);
+		r = fn(path, arg);
+	}
+	__atomic_store_n(&m->question.lock, 0, __ATOMIC_RELEASE);
+	return r;
+}
+
+/* ---------------------------------------------------------------- the helper's life */
+
 static bool helper_stop;
 
 static void helper(struct thread *t)
@@ -126,15 +210,22 @@ static void helper(struct thread *t)
 		while (READ_ONCE(helper_stop))
 			host_call1(__NR_exit, 0);
 		tree_answer(um.mm);
-		if (!READ_ONCE(me->asked))
+		answer_question(t, &me->question);
+		if (!READ_ONCE(me->asked) && !READ_ONCE(me->question.what))
 			shared_wait(&me->wake, seen, UINT64_MAX);
 	}
 }
 
 void um_tree_forked(struct thread *t)
 {
-	if (um.mc->child)
-		stand_for_life(t, um.mc->child);
+	struct tree_member *m = um.mc->child;
+	if (!m)
+		return;
+	if (!tree_claim(m, um.mc->me->pid, (uint32_t)host_call0(__NR_getpid))) {
+		um_log("a forked process began to run so long after its parent's death that it had been given up");
+		um_exit_group(128 + SIGKILL);
+	}
+	stand_for_life(t, m);
 }
 
 /* A process that cannot have a helper lives without: its own thread stands for it. */

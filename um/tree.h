@@ -17,6 +17,11 @@ void um_tree_forked(struct thread *t);
 void um_tree_born(struct thread *t);
 /* The program's robust list has been dealt with. */
 void um_tree_keep_watch(struct thread *t);
+/* Have another process of the tree, by its number, answer a question (not 0) about itself or its thread tid.  A descriptor of that process, which stays open
+ * while fn uses it through a path below /proc, or -errno; -ENOSYS: no such process, or no answer.  The result is fn's. */
+int64_t um_tree_question(uint32_t pid, uint32_t what, uint32_t tid, int64_t (*fn)(const char *path, void *arg), void *arg);
+/* Our own thread in a process of the tree, this one or another; 0: none that is known. */
+uint32_t um_tree_helper(uint32_t pid);
 /* A host call that wants a process without threads; ours goes meanwhile. */
 int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b);
 /* Nothing left to evict anywhere.  True: somebody else has been killed or has made room, try again; false: we are the victim. */

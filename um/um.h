@@ -3,7 +3,8 @@
  *
  * The kernel is linked at UM_BASE, above the program, without any libc.  A thread enters it by a signal (SIGSYS: system call,
  * SIGSEGV/SIGBUS: fault, others: theirs) on its kernel stack, which is its host sigaltstack; the host's signal frame at the top of
- * that stack is the program's saved context, and returning from the handler is the return to user mode.
+ * that stack is the program's saved context, and returning from the handler is the return to user mode.  From a call site that was trapped often
+ * it comes by a jump instead (fast.c).
  *
  * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
 #ifndef SF_UM_H
@@ -36,13 +37,25 @@ struct um_proc {
 	uint32_t pid, ppid;
 	uint32_t refs;            /* struct threads that name it */
 	uint32_t threads;         /* of the program, living */
-	int32_t leader_status;    /* what the first thread gave to exit */
 };
 /* Signal actions, shared as CLONE_SIGHAND says. */
 struct um_sighand {
 	struct um_sigaction action[NSIG + 1];
 	uint32_t lock, refs;
 };
+
+/* A call from a patched site under way: the program's registers (um/fast.c).  GS points to the thread, so these are reached as %gs:offset. */
+struct um_fast {
+	uint32_t magic;           /* FAST_IS_OURS: GS is what we made it */
+	uint32_t state;           /* FAST_*: what the way out must do */
+	uint32_t on;              /* in such a call: host signals are not blocked */
+	uint32_t shut;            /* the host's mask is not the program's any more */
+	uint64_t self, stack;
+	uint64_t rsp, next, tail, flags, rax, arg[6]; /* next: behind the system-call instruction; tail: the same in the stub */
+	int64_t ret;
+};
+#define FAST_IS_OURS 0x53464753u
+enum { FAST_CALL, FAST_END, FAST_DONE }; /* make the call by a trap; made, but more is to do; done.  FAST_END: see entry.S */
 
 /* Memory in use by a host execve under way, for whoever shares the address space to free. */
 struct um_exec_mem { void *mem; uint64_t bytes; };
@@ -70,9 +83,11 @@ struct thread {
 	long nr; uint64_t arg[6];
 	uint64_t entry_ns;
 	vaddr_t child_settid;     /* CLONE_CHILD_SETTID, done by the child */
+	struct um_fast fast;
 	struct thread *all_next;  /* every thread ever made (um/thread.c) */
 };
 
+struct directory;
 struct um_process {
 	struct machine *mc;
 	struct mm *mm;
@@ -84,6 +99,8 @@ struct um_process {
 	bool verbose;
 	bool again;               /* execve brought us here */
 	bool foreign_pids;        /* our children (or we) are numbered in a name space that the rest of the tree does not share */
+	int shm_arena;            /* contents of System V segments (um/sys_shm.c): a descriptor of ours, or -1 */
+	struct directory *shm_directory;
 	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
@@ -158,6 +175,7 @@ void um_fault_counts(uint64_t *ret_min, uint64_t *ret_maj);
 void um_force_signal(struct thread *t, int signo, int code, vaddr_t addr, unsigned trapno, unsigned err);
 /* A vfork child and its parent's death (um/fork.c). */
 void um_bind_to_parent(struct thread *t, bool on);
+void um_shm_arena(void); /* a new one: of the tree, or of another name space (um/sys_shm.c) */
 bool um_pdeathsig_is_theirs(void); /* the calling process has asked for one itself (um/sys_prctl.c) */
 /* The process is about to give up its memory (or, leaves false, could not): its pages no longer count.  Nothing for one that shares memory. */
 void um_memory_leaves(struct thread *t, bool leaves);
@@ -179,24 +197,39 @@ int um_inject_store(struct store **top);
 /* ---------------------------------------------------------------- programs (um/exec.c) */
 
 struct um_start { vaddr_t entry, sp; };
-/* Could path be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
-int um_exec_check(const char *path, char *const *argv, char *const *envp);
+/* Could path, which lies at load, be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
+int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
 struct um_exec_state {
 	uint64_t sigmask;
+	int32_t account;          /* the process's entry in shm->procs; -1: it has none yet */
 	bool foreign_pids;
+	int shm_arena;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
 	uint64_t rlim_stack;
+	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
 	char path[4096];
 };
 /* Load cfg.program into the (empty) mm with argv and envp (our memory, NULL-terminated): areas, stack, auxiliary vector; nothing of the file is
  * read beyond its headers.  Failures end in um_fail with the reason and 126 or 127. */
-void um_load_program(const char *path, char *const *argv, char *const *envp, struct um_start *ret);
+void um_load_program(const char *path, const char *load, char *const *argv, char *const *envp, struct um_start *ret);
+
+/* ---------------------------------------------------------------- accounts (um/account.c) */
+
+/* The process counts in entry i of shm->procs from now on; -1: in a new one.  Before it can fault, or locked: mm. */
+void um_account_open(int i);
+int um_account(void);
+/* The program's name has changed. */
+void um_account_name(void);
+/* The process is about to end by its own doing. */
+void um_account_close(struct thread *t);
 
 /* ---------------------------------------------------------------- files and /proc (um/file.c, um/proc.c, um/fd.c) */
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* A file has been cut (path NULL: fd): its private mappings follow. */
+void um_file_cut(struct thread *t, int fd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }

@@ -124,7 +124,7 @@ static void segv_release(struct port *p, vaddr_t va, size_t n)
 {
 	struct host_port *hp = to_host(p);
 
-	if (hp_call(hp, __NR_munmap, va, BYTES(n))) {
+	if (hp_unmap(hp, va, BYTES(n))) {
 		make_absent(hp, PFN(va), PFN(va) + n);
 		discard(hp, va, n);
 	}
@@ -241,6 +241,7 @@ static int segv_drop(struct port *p, vaddr_t va, size_t n)
 /* ---------------------------------------------------------------- mremap */
 
 #define MREMAP_HOW 3 /* MREMAP_MAYMOVE | MREMAP_FIXED */
+#define MREMAP_KEEP 4 /* MREMAP_DONTUNMAP: the old range stays a mapping, so nobody else gets its addresses */
 
 static int map_absent(struct host_port *hp, vaddr_t va, uint64_t n)
 {
@@ -259,7 +260,7 @@ static uint64_t move_piecewise(struct host_port *hp, vaddr_t from, vaddr_t to, u
 	*ret_err = 0;
 	while (done < n) {
 		vaddr_t f = from + BYTES(done);
-		int64_t r = hp_call(hp, __NR_mremap, f, BYTES(step), BYTES(step), MREMAP_HOW, to + BYTES(done));
+		int64_t r = hp_call(hp, __NR_mremap, f, BYTES(step), BYTES(step), MREMAP_HOW | (hp->cfg.reserved ? MREMAP_KEEP : 0), to + BYTES(done));
 
 		if (r < 0 && r > -4096 && step == 1) {
 			*ret_err = (int)r;

@@ -292,7 +292,7 @@ static int map_range(struct host_port *hp, vaddr_t va, uint64_t n, bool exec)
 	if (!r)
 		r = hp_call(hp, __NR_mprotect, va, BYTES(n), range_prot(exec));
 	if (r)
-		hp_call(hp, __NR_munmap, va, BYTES(n));
+		hp_unmap(hp, va, BYTES(n));
 	return (int)r;
 }
 
@@ -331,7 +331,7 @@ static void uffd_release(struct port *p, vaddr_t va, size_t n)
 {
 	struct host_port *hp = to_host(p);
 
-	if (hp_call(hp, __NR_munmap, va, BYTES(n)))
+	if (hp_unmap(hp, va, BYTES(n)))
 		make_absent(hp, va, n);
 	pm_clear(hp, PFN(va), n);
 	hp_maps_changed(hp, 1);
@@ -400,6 +400,23 @@ static int uffd_protect(struct port *p, vaddr_t va, size_t n, unsigned prot)
 	else
 		restore_prot(hp, va, n);
 	return r;
+}
+
+/* The host passes over what is absent. */
+static int uffd_write_protect(struct port *p, vaddr_t va, size_t n)
+{
+	struct host_port *hp = to_host(p);
+	uint64_t pfn = PFN(va), end = pfn + n, first, len;
+	int r = write_protect(hp, va, n, true);
+	uint8_t byte;
+
+	if (r) {
+		restore_prot(hp, va, n);
+		return r;
+	}
+	for (; (len = pm_run(&hp->pm, pfn, end, PT_W, &first, &byte)); pfn = first + len)
+		pm_set(hp, first, len, (uint8_t)~PT_W, 0);
+	return 0;
 }
 
 static int uffd_drop(struct port *p, vaddr_t va, size_t n)
@@ -708,12 +725,12 @@ static int uffd_fork_range(struct port *p, vaddr_t va, size_t n)
 static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 {
 	struct uffd_open u;
-	int r = uffd_try_open(&u);
+	int r = hp->cfg.host_touch ? uffd_try_open_touch(&u) : uffd_try_open(&u);
 
 	if (r) {
 		*ret_why = r == -EPERM ? "userfaultfd: not permitted" : r == -ENOSYS ? "userfaultfd: the host kernel has none" :
 			   r == -EINVAL ? "userfaultfd: no SIGBUS mode or no write-protect" : "userfaultfd: does not open";
-		return -ENODEV;
+		return hp->cfg.host_touch && r == -EPERM ? r : -ENODEV;
 	}
 	hp->uffd = hp_keep_fd(hp, u.fd);
 	hp->can_move = u.features & UFFD_FEATURE_MOVE;
@@ -728,6 +745,28 @@ static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 	return 0;
 }
 
+/* ---------------------------------------------------------------- faults as messages */
+
+int host_port_uffd(struct port *p)
+{
+	return to_host(p)->uffd;
+}
+
+void host_port_wake(struct port *p, vaddr_t va)
+{
+	struct uffdio_range r = { .start = va & PAGE_MASK, .len = PAGE_SIZE };
+
+	uffd_ioctl(to_host(p), UFFDIO_WAKE, &r);
+}
+
+int host_port_bar(struct port *p, vaddr_t va, bool barred)
+{
+	struct host_port *hp = to_host(p);
+	bool exec = pm_get(&hp->pm, PFN(va)) & PM_X;
+
+	return (int)hp_call(hp, __NR_mprotect, va & PAGE_MASK, PAGE_SIZE, barred ? PROT_NONE : range_prot(exec));
+}
+
 const struct host_engine_ops uffd_engine = { .open = uffd_open_engine, .close = uffd_close };
 
 const struct port_ops uffd_port_ops = {
@@ -737,6 +776,7 @@ const struct port_ops uffd_port_ops = {
 	.set_exec = uffd_set_exec,
 	.fill = uffd_fill,
 	.protect = uffd_protect,
+	.write_protect = uffd_write_protect,
 	.hide = uffd_hide,
 	.show = uffd_show,
 	.read_hidden = uffd_read_hidden,

@@ -50,6 +50,8 @@ struct host_port_config {
 	vaddr_t own_lo, own_hi;
 	uint64_t bound_pages; /* sizes the arena; 0: by physical memory */
 	int fd_base;
+	bool reserved; /* both ranges are mappings of the caller's already (PROT_NONE), and stay so: nobody else may ever get addresses there */
+	bool host_touch; /* uffd only: faults are messages to host_port_uffd, those of the host kernel's own touches too */
 	uint32_t (*self)(struct port *p); /* this thread's number, never 0; NULL: the host's thread id (a system call each time) */
 };
 struct host_port;
@@ -58,6 +60,12 @@ int host_port_create(const struct host_port_config *cfg, struct port **ret, cons
 void host_port_destroy(struct port *p);
 /* The signal by which this engine reports faults on private memory (SIGBUS for uffd, SIGSEGV for segv); shared mappings always SIGSEGV. */
 int host_port_signo(struct port *p);
+/* The descriptor of a port with host_touch; readers never block in it. */
+int host_port_uffd(struct port *p);
+/* Of such a port: whoever waits for this page looks again. */
+void host_port_wake(struct port *p, vaddr_t va);
+/* Of such a port: no touch of this page succeeds, or waits, until it is allowed again; the page stays as it is.  -errno. */
+int host_port_bar(struct port *p, vaddr_t va, bool barred);
 /* Is this host siginfo/ucontext a page fault that the core should see?  trapno 14 and an address below hi. */
 bool host_is_page_fault(uint64_t trapno, int si_code, vaddr_t addr, struct port *p);
 /* Recount host mappings from /proc/self/maps (slow; for tests and after surprises). */

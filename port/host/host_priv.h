@@ -132,6 +132,7 @@ static inline void hp_count(struct host_port *hp)
 }
 
 /* port_host.c: what both engines use */
+int64_t hp_unmap(struct host_port *hp, vaddr_t va, uint64_t bytes); /* or, with cfg.reserved, map nothing there */
 void hp_maps_changed(struct host_port *hp, unsigned drift); /* keep port.nr_maps true */
 bool hp_maps_room(struct host_port *hp, int64_t more);      /* may so many host mappings be added? */
 int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base and up; fd or -errno */
@@ -141,6 +142,8 @@ int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
 void hp_fork_begin(struct port *p);
 void hp_fork_end(struct port *p);
+const void *hp_view(struct port *p, vaddr_t va);
+int hp_sole(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
@@ -154,6 +157,7 @@ uint32_t hp_self(struct port *p);
 	.sync_shared = hp_sync_shared,         \
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \
+	.view = hp_view, .sole = hp_sole,      \
 	.alloc = hp_alloc, .free = hp_free,    \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self
@@ -161,6 +165,7 @@ uint32_t hp_self(struct port *p);
 /* probe.c */
 struct uffd_open { int fd; bool user_only; uint64_t features; };
 int uffd_try_open(struct uffd_open *ret); /* with SIGBUS and write-protect; -errno */
+int uffd_try_open_touch(struct uffd_open *ret); /* without SIGBUS: faults, the host kernel's own too, are messages; -EPERM */
 int proc_mem_try_open(void);              /* fd that writes through PROT_NONE, or -errno */
 uint64_t host_read_number(const char *path, uint64_t otherwise);
 

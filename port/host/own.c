@@ -70,7 +70,7 @@ static void give_address(struct own *o, vaddr_t lo, vaddr_t hi)
 
 void *own_alloc(struct host_port *hp, size_t bytes, int prot)
 {
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (hp->cfg.reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE);
 	vaddr_t va;
 	int64_t r;
 
@@ -105,7 +105,7 @@ void own_free(struct host_port *hp, void *mem, size_t bytes)
 	vaddr_t va = (vaddr_t)mem;
 
 	bytes = PAGE_ALIGN(bytes);
-	if (hp_call(hp, __NR_munmap, va, bytes)) {
+	if (hp_unmap(hp, va, bytes)) {
 		hp_call(hp, __NR_madvise, va, bytes, MADV_DONTNEED);
 		return;
 	}

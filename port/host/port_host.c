@@ -53,6 +53,17 @@ static void publish_maps(struct host_port *hp)
 	hp->port.nr_maps = maps > 0 ? (uint64_t)maps : 0;
 }
 
+int64_t hp_unmap(struct host_port *hp, vaddr_t va, uint64_t bytes)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+	int64_t r;
+
+	if (!hp->cfg.reserved)
+		return hp_call(hp, __NR_munmap, va, bytes);
+	r = hp_call(hp, __NR_mmap, va, bytes, PROT_NONE, flags, -1, 0);
+	return r == (int64_t)va ? 0 : r;
+}
+
 /* A full count costs as much as there are mappings, so there is one for many changes only. */
 void hp_maps_changed(struct host_port *hp, unsigned drift)
 {
@@ -157,6 +168,29 @@ void hp_fork_end(struct port *p)
 
 /* ---------------------------------------------------------------- services */
 
+/* Visible to the program is visible to us: there is one address space. */
+const void *hp_view(struct port *p, vaddr_t va)
+{
+	return (const void *)va;
+}
+
+#define PAGEMAP_SOLE (1ull << 56) /* mapped by nobody else (Documentation/admin-guide/mm/pagemap.rst) */
+
+/* Opened each time: after fork a descriptor would tell of the parent. */
+int hp_sole(struct port *p, vaddr_t va)
+{
+	struct host_port *hp = to_host(p);
+	uint64_t entry = 0;
+	int64_t fd = hp_call(hp, __NR_openat, -100, HC_A("/proc/thread-self/pagemap"), 02000000 /* O_CLOEXEC */, 0);
+
+	if (fd < 0)
+		return (int)fd;
+	int64_t r = hp_call(hp, __NR_pread64, fd, HC_A(&entry), sizeof(entry), PFN(va) * sizeof(entry));
+
+	host_call1(__NR_close, fd);
+	return r == (int64_t)sizeof(entry) ? (entry & PAGEMAP_SOLE) != 0 : -EIO;
+}
+
 void *hp_alloc(struct port *p, size_t bytes)
 {
 	return own_alloc(to_host(p), bytes, PROT_READ | PROT_WRITE);
@@ -211,7 +245,7 @@ static struct host_port *port_memory(const struct host_port_config *cfg)
 {
 	size_t bytes = PAGE_ALIGN(sizeof(struct host_port));
 	int64_t r = host_call6(__NR_mmap, cfg->own_lo, bytes, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+			       MAP_PRIVATE | MAP_ANONYMOUS | (cfg->reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE), -1, 0);
 	struct host_port *hp;
 
 	if (r != (int64_t)cfg->own_lo)
@@ -299,7 +333,7 @@ int host_port_create(const struct host_port_config *cfg, struct port **ret, cons
 void host_port_destroy(struct port *p)
 {
 	struct host_port *hp = to_host(p);
-	vaddr_t lo = hp->cfg.own_lo, next = hp->own.next;
+	vaddr_t lo = hp->cfg.own_lo, next = hp->cfg.reserved ? hp->cfg.own_hi : hp->own.next;
 
 	hp->engine->close(hp);
 	host_call2(__NR_munmap, hp->cfg.lo, hp->cfg.hi - hp->cfg.lo);

@@ -8,6 +8,7 @@
 
 #define O_CLOEXEC_ 02000000
 #define O_RDWR_    2
+#define O_NONBLOCK_ 04000
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -85,21 +86,41 @@ static int uffd_agree(int fd, uint64_t want, uint64_t *ret_features)
 	return r;
 }
 
-int uffd_try_open(struct uffd_open *ret)
+static int uffd_set_up(int fd, uint64_t needed, struct uffd_open *ret)
 {
-	int fd = uffd_get(&ret->user_only), r;
+	int r = uffd_agree(fd, needed | UFFD_FEATURE_MOVE, &ret->features);
 
-	if (fd < 0)
-		return fd;
-	r = uffd_agree(fd, UFFD_NEEDED | UFFD_FEATURE_MOVE, &ret->features);
 	if (r)
-		r = uffd_agree(fd, UFFD_NEEDED, &ret->features);
+		r = uffd_agree(fd, needed, &ret->features);
 	if (r) {
 		host_call1(__NR_close, fd);
 		return r;
 	}
 	ret->fd = fd;
 	return 0;
+}
+
+int uffd_try_open(struct uffd_open *ret)
+{
+	int fd = uffd_get(&ret->user_only);
+
+	return fd < 0 ? fd : uffd_set_up(fd, UFFD_NEEDED, ret);
+}
+
+/* The system call for those who have CAP_SYS_PTRACE (or where everybody may), else the device. */
+int uffd_try_open_touch(struct uffd_open *ret)
+{
+	int64_t fd = host_call1(__NR_userfaultfd, O_CLOEXEC_ | O_NONBLOCK_), dev, err = fd;
+
+	ret->user_only = false;
+	if (fd < 0) {
+		dev = host_call4(__NR_openat, -100, "/dev/userfaultfd", O_RDWR_ | O_CLOEXEC_, 0);
+		if (dev < 0)
+			return (int)err;
+		fd = host_call3(__NR_ioctl, dev, USERFAULTFD_IOC_NEW, O_CLOEXEC_ | O_NONBLOCK_);
+		host_call1(__NR_close, dev);
+	}
+	return fd < 0 ? (int)fd : uffd_set_up((int)fd, UFFD_FEATURE_PAGEFAULT_FLAG_WP, ret);
 }
 
 static int uffd_copy_page(int fd, vaddr_t dst, vaddr_t src, uint64_t mode)

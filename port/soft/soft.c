@@ -256,6 +256,17 @@ static const void *soft_peek(struct port *p, vaddr_t va, hid_t hid)
 	return at;
 }
 
+static const void *soft_view(struct port *p, vaddr_t va)
+{
+	struct soft_port *s = soft(p);
+	int err = enter(s, SOFT_PEEK, va, 1);
+	uint64_t e = spt_get(s, PFN(va));
+
+	SF_MISUSE(!is_visible(e));
+	leave(s, err);
+	return entry_frame(e);
+}
+
 static int soft_drop(struct port *p, vaddr_t va, size_t n)
 {
 	struct soft_port *s = soft(p);
@@ -431,6 +442,7 @@ static const struct port_ops soft_ops = {
 	.show = soft_show,
 	.read_hidden = soft_read_hidden,
 	.peek = soft_peek,
+	.view = soft_view,
 	.drop = soft_drop,
 	.drop_hidden = soft_drop_hidden,
 	.move = soft_move,

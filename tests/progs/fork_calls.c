@@ -148,17 +148,22 @@ static void signals(void)
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, &old);
 	raise(SIGUSR1); /* pending: not inherited */
+	int looked[2];
+	if (pipe(looked))
+		abort();
 	pid_t pid = fork();
 	if (!pid) {
 		sigset_t pend;
 		sigpending(&pend);
 		int inherited = sigismember(&pend, SIGUSR1);
+		(void)!write(looked[1], "", 1);
 		sigprocmask(SIG_SETMASK, &old, NULL);
 		while (!caught)
 			usleep(1000);
 		_exit(inherited * 100 + caught);
 	}
-	usleep(20000);
+	char c;
+	(void)!read(looked[0], &c, 1);
 	kill(pid, SIGUSR1);
 	int st = wait_status(pid);
 	sigprocmask(SIG_SETMASK, &old, NULL);

@@ -215,6 +215,26 @@ static void policies(void)
 	munmap(a, 2 * PG);
 }
 
+/* What lies beyond the new end of a file is lost to its private mappings, written or not. */
+static void cuts(void)
+{
+	int fd = open("cut", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	puts("-- truncate");
+	(void)!ftruncate(fd, 3 * PG);
+	char *m = mmap(NULL, 3 * PG, RW, MAP_PRIVATE, fd, 0);
+	memset(m, 7, 3 * PG);
+	C(SYS_ftruncate, fd, PG);
+	C(SYS_ftruncate, fd, 3 * PG);
+	printf("  %d %d %d\n", m[0], m[PG], m[3 * PG - 1]);
+	m[PG] = 8;
+	C(SYS_truncate, "cut", PG + 1);
+	C(SYS_truncate, "cut", 3 * PG);
+	printf("  %d %d %d\n", m[PG - 1], m[PG], m[2 * PG]);
+	munmap(m, 3 * PG);
+	close(fd);
+	unlink("cut");
+}
+
 int main(void)
 {
 	transcript_begin();
@@ -225,6 +245,7 @@ int main(void)
 	advice();
 	breaks();
 	bounds();
+	cuts();
 	policies();
 	return 0;
 }

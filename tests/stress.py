@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""stress.py - process trees under random load, random kills and floods of signals
+
+    tests/stress.py DIRECTORY [SECONDS [ENGINE]]     DIRECTORY holds softfault, softfault-um and tests/; prints TAP
+
+SECONDS is for each of the cases (default 4, about a minute in all); ten minutes of each: tests/stress.py build 600.  A tree of processes fork, execute, map,
+thread and kill each other in a quarter of what they want, each checking its own memory, while somebody outside kills one at random
+a hundred times a second.  The bound is so small that frames leaked by each of the dead would fill it in a long run, and so would
+slots the swap.  Afterwards nobody is left, and the first process has no more descriptors than at the beginning."""
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.abspath(sys.argv[1])
+SECONDS = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+ENGINES = sys.argv[3:4] or ['uffd', 'segv']
+SOFTFAULT = os.path.join(HERE, 'softfault')
+PROGS = next(d for d in (os.path.join(HERE, 'tests'), os.path.join(HERE, 'tests', 'progs')) if os.path.exists(os.path.join(d, 'tree_stress')))
+WORK = tempfile.mkdtemp(prefix='sf-stress.')
+MARK = f'SF_STRESS={os.path.basename(WORK)}'
+nr = failed = 0
+
+
+def tap(ok, name, detail=''):
+    global nr, failed
+    nr += 1
+    failed += not ok
+    print(f"{'ok' if ok else 'not ok'} {nr} - {name}", flush=True)
+    for line in str(detail).strip().splitlines()[-12:] if not ok else []:
+        print(f'# {line}', flush=True)
+
+
+def read(path):
+    try:
+        with open(path, 'rb') as f:
+            return f.read()
+    except OSError:
+        return b''
+
+
+def ours(command):
+    """Processes of the run that carry our mark: the first one first."""
+    found = []
+    for pid in map(int, filter(str.isdigit, os.listdir('/proc'))):
+        if pid != command and read(f'/proc/{pid}/comm').strip() and MARK.encode() in read(f'/proc/{pid}/environ'):
+            found.append(pid)
+    return found
+
+
+def first_of(command):
+    kids = read(f'/proc/{command}/task/{command}/children').split()
+    return int(kids[0]) if kids else 0
+
+
+def descriptors(pid):
+    try:
+        return len(os.listdir(f'/proc/{pid}/fd'))
+    except OSError:
+        return 0
+
+
+class Killer(threading.Thread):
+    """Kills anybody but the command and the first process; looks at the first one's descriptors."""
+
+    def __init__(self, command):
+        super().__init__()
+        self.command, self.stop, self.killed, self.fds = command, False, 0, []
+
+    def run(self):
+        while not self.stop:
+            first = first_of(self.command)
+            victims = [p for p in ours(self.command) if p != first]
+            if first and len(self.fds) < 100000:
+                self.fds.append(descriptors(first))
+            for pid in random.sample(victims, min(3, len(victims))):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    self.killed += 1
+                except OSError:
+                    pass
+            time.sleep(0.02)
+
+
+def start(options, *argv):
+    env = dict(os.environ, TMPDIR=WORK)
+    key, value = MARK.split('=')
+    env[key] = value
+    return subprocess.Popen([SOFTFAULT, 'run', '-q', *options, '--', *argv], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, start_new_session=True)
+
+
+def finish(p, seconds):
+    try:
+        out, err = p.communicate(timeout=seconds)
+        return p.returncode, out.decode('utf-8', 'replace'), err.decode('utf-8', 'replace')
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        out, err = p.communicate()
+        return 'hangs', out.decode('utf-8', 'replace'), err.decode('utf-8', 'replace')
+
+
+def nobody_left():
+    for _ in range(100):
+        left = ours(0)
+        if not left:
+            return True
+        time.sleep(0.02)
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+    return False
+
+
+# What a killed vfork child may take along is its parent, with this line.
+SHARED = 'memory that it shared with its parent'
+
+
+def tree(engine, swap, kill):
+    options = ['--engine', engine, '-m', '16M' if swap == 'zram' else '12M', '--swap', 'zram,' + WORK if swap == 'zram' else WORK,
+               '--swap-size', '256M']
+    p = start(options, os.path.join(PROGS, 'tree_stress'), str(SECONDS), '200', str(random.randrange(1 << 30)))
+    killer = Killer(p.pid)
+    if kill:
+        killer.start()
+    status, out, err = finish(p, SECONDS * 4 + 60)
+    killer.stop = True
+    if kill:
+        killer.join()
+    err = '\n'.join(line for line in err.splitlines() if SHARED not in line)
+    alone = nobody_left()
+    grown = killer.fds and killer.fds[-1] > killer.fds[len(killer.fds) // 4] + 4
+    tap(status == 0 and out == 'done\n' and not err and alone and not grown,
+        f'tree {engine} {swap}' + (', killed at random' if kill else ''),
+        f'status {status}, killed {killer.killed}, {"" if alone else "somebody left, "}descriptors {killer.fds[-1:]}\n{out[-300:]}{err[-600:]}')
+
+
+def signals(engine):
+    """Two pairs in one tree, each thousands of numbered signals while the receivers fault."""
+    n = min(3000 * SECONDS // 4, 100000)
+    storm = os.path.join(PROGS, 'sig_storm')
+    for i in range(2):
+        if os.path.exists(f'{WORK}/pid{i}'):
+            os.unlink(f'{WORK}/pid{i}')
+    pair = f'"{storm}" receive %s {n} & "{storm}" send %s {n} & '
+    script = ''.join(pair % (f'{WORK}/pid{i}', f'{WORK}/pid{i}') for i in range(2)) + 'wait'
+    status, out, err = finish(start(['--engine', engine, '-m', '6M'], 'sh', '-c', script), 60 + SECONDS * 4)
+    tap(status == 0 and out.splitlines() == [f'got {n}, disorder 0, last {n}'] * 2 and nobody_left(), f'{n} signals each to two {engine}',
+        f'status {status}\n{out}{err}')
+
+
+def main():
+    random.seed(os.environ.get('SEED', str(time.time_ns())))
+    for engine in ENGINES:
+        for swap in ('file', 'zram'):
+            tree(engine, swap, False)
+            tree(engine, swap, True)
+        signals(engine)
+    shutil.rmtree(WORK, ignore_errors=True)
+    print(f'1..{nr}')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
