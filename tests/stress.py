@@ -199,7 +199,7 @@ def tree(engine, swap, kill):
     print(f'# killed {killer.killed}; {watch.looks} looks at up to {watch.people} processes: at most {watch.most >> 10} KiB with a bound of {mb << 10} KiB', flush=True)
 
 
-def signals(engine):
+def signals(engine, *options):
     """Two pairs in one tree, each thousands of numbered signals while the receivers fault."""
     n = min(3000 * SECONDS // 4, 100000)
     storm = os.path.join(PROGS, 'sig_storm')
@@ -208,8 +208,8 @@ def signals(engine):
             os.unlink(f'{WORK}/pid{i}')
     pair = f'"{storm}" receive %s {n} & "{storm}" send %s {n} & '
     script = ''.join(pair % (f'{WORK}/pid{i}', f'{WORK}/pid{i}') for i in range(2)) + 'wait'
-    status, out, err = finish(start(['--engine', engine, '-m', '6M'], 'sh', '-c', script), 60 + SECONDS * 4)
-    tap(status == 0 and out.splitlines() == [f'got {n}, disorder 0, last {n}'] * 2 and nobody_left(), f'{n} signals each to two {engine}',
+    status, out, err = finish(start(['--engine', engine, '-m', '6M', *options], 'sh', '-c', script), 60 + SECONDS * 4)
+    tap(status == 0 and out.splitlines() == [f'got {n}, disorder 0, last {n}'] * 2 and nobody_left(), ' '.join([f'{n} signals each to two', engine, *options]),
         f'status {status}\n{out}{err}')
 
 
@@ -219,7 +219,8 @@ def main():
         for swap in ('file', 'zram'):
             tree(engine, swap, False)
             tree(engine, swap, True)
-        signals(engine)
+        for options in ((), ('--patch-after', '1'), ('--no-patch', '--trap', 'seccomp')):
+            signals(engine, *options)
     shutil.rmtree(WORK, ignore_errors=True)
     print(f'1..{nr}')
     return 1 if failed else 0
