@@ -592,8 +592,18 @@ static enum fault_verdict fault_sigbus(struct arrival *a)
 	return bad_access(a, SIGBUS_NR);
 }
 
+/* A fault on one that is on the list already does not move it up: whatever an instruction needs is soon on the list, and all of it. */
+static void remember_recent(struct task *tk, uint64_t pfn)
+{
+	for (unsigned i = 0; i < TASK_RECENT; i++)
+		if (tk->recent[i] == pfn)
+			return;
+	tk->recent[tk->recent_at++ % TASK_RECENT] = pfn;
+}
+
 static enum fault_verdict fault_fixed(struct arrival *a, unsigned res)
 {
+	remember_recent(a->tk, PFN(a->ret->addr));
 	a->ret->kind = kind_of(res);
 	if (res & VM_FAULT_MAJOR)
 		a->tk->maj_flt++;

@@ -327,6 +327,7 @@ uint64_t swap_map_bytes(struct machine *mc); /* touched so far */
 #define PF_INSTR 16u
 
 /* What the core keeps for each thread: the "thread structure" of the UML paper. */
+#define TASK_RECENT 8u          /* more pages than one instruction needs */
 struct task {
 	uint32_t tid;
 	struct vm_area *vma_cache; uint64_t vma_cache_seq;
@@ -335,6 +336,7 @@ struct task {
 	uint64_t min_flt, maj_flt;
 	uint64_t evicted_pfn; uint32_t nr_evicted; /* during the current fault, for the trace */
 	int error;              /* why the last fault was a SIGBUS, if known */
+	uint64_t recent[TASK_RECENT]; uint32_t recent_at; /* page numbers of the last faults: what the thread itself evicts last */
 	uint64_t want_lo, want_hi; /* page numbers that the last fault's cluster asks for beside what it brought in */
 };
 

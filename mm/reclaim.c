@@ -347,11 +347,46 @@ static void evict_dirty(struct evict *ev, char *buf)
 
 /* ---------------------------------------------------------------- batches */
 
+static bool page_recent(const struct task *tk, const struct page *pg)
+{
+	for (unsigned i = 0; i < TASK_RECENT; i++)
+		if (tk->recent[i] == pg->pfn)
+			return true;
+	return false;
+}
+
+static struct page *any_older(struct machine *mc, const struct task *tk)
+{
+	for (unsigned l = NR_LISTS; l--;)
+		for (struct page *pg = list_tail(mc, l); pg; pg = list_prev(mc, pg))
+			if (page_evictable(pg) && !page_recent(tk, pg))
+				return pg;
+	return NULL;
+}
+
+/* An instruction may need several pages at once.  Those that the thread has just got are no victims of its next fault while there are
+ * others, or it would not get on: with few frames a batch is all there are, and what comes along with one page fills them. */
+static void spare_recent(struct evict *ev)
+{
+	struct page *pg;
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < ev->n; i++)
+		if (!page_recent(ev->tk, ev->pg[i]))
+			ev->pg[k++] = ev->pg[i];
+	if (!k && ev->n && (pg = any_older(ev->mm->mc, ev->tk)))
+		ev->pg[k++] = pg;
+	if (k)
+		ev->n = k;
+}
+
 static void pick_victims(struct evict *ev)
 {
 	struct machine *mc = ev->mm->mc;
 
 	ev->n = mc->policy->victims(mc, ev->pg, evict_batch(mc));
+	if (ev->tk)
+		spare_recent(ev);
 }
 
 /* The dirty rest of a batch: some to the store, some home.  The lock is let go of. */

@@ -146,6 +146,7 @@ const void *hp_view(struct port *p, vaddr_t va);
 int hp_sole(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
+bool hp_clear(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
 void hp_wake(struct port *p, uint32_t *word, int count);
 uint64_t hp_now(struct port *p);
@@ -158,7 +159,7 @@ uint32_t hp_self(struct port *p);
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \
 	.view = hp_view, .sole = hp_sole,      \
-	.alloc = hp_alloc, .free = hp_free,    \
+	.alloc = hp_alloc, .free = hp_free, .clear = hp_clear, \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self
 

@@ -202,6 +202,11 @@ void hp_free(struct port *p, void *mem, size_t bytes)
 		own_free(to_host(p), mem, bytes);
 }
 
+bool hp_clear(struct port *p, void *mem, size_t bytes)
+{
+	return !hp_call(to_host(p), __NR_madvise, mem, bytes, MADV_DONTNEED);
+}
+
 void hp_wait(struct port *p, uint32_t *word, uint32_t val)
 {
 	hp_call(to_host(p), __NR_futex, word, 128 /* FUTEX_WAIT_PRIVATE */, val, 0);
