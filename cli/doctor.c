@@ -242,7 +242,7 @@ static void look_at_segv(void)
 		find(GOOD, "process_madvise", NULL, "process_madvise drops many ranges in one call");
 	else
 		find(OFF, "process_madvise", "scattered pages are dropped one call each: about twice dearer",
-		     "no process_madvise for own ranges (Linux before 6.13)");
+		     "no process_madvise for own ranges (Linux before 6.15)");
 	if (probe->max_map_count >= 65530)
 		find(GOOD, "max_map_count", NULL, "vm.max_map_count is %" PRIu64, probe->max_map_count);
 	else

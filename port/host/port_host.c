@@ -240,7 +240,7 @@ static struct host_port *port_memory(const struct host_port_config *cfg)
 		hp->cfg.self = thread_id;
 	hp->own.lo = hp->own.next = cfg->own_lo + bytes;
 	hp->own.hi = cfg->own_hi;
-	hp->uffd = hp->mem_fd = hp->pidfd = -1;
+	hp->uffd = hp->mem_fd = -1;
 	return hp;
 }
 
