@@ -114,12 +114,15 @@ static uint64_t host_rlimit(int which)
 	return lim[0];
 }
 
+static bool memory_is_limited(void)
+{
+	return host_rlimit(RLIM_AS) != UINT64_MAX || host_rlimit(RLIM_DATA) != UINT64_MAX;
+}
+
 /* What stands behind an ENOMEM at the start, most likely. */
 const char *um_memory_hint(int err)
 {
-	if (err != -ENOMEM || (host_rlimit(RLIM_AS) == UINT64_MAX && host_rlimit(RLIM_DATA) == UINT64_MAX))
-		return "";
-	return ", no room for tables: raise the hard limit (ulimit -Hv, -Hd) or give a smaller --swap-size";
+	return err != -ENOMEM || !memory_is_limited() ? "" : ", no room for tables: raise the hard limit (ulimit -Hv, -Hd) or give a smaller --swap-size";
 }
 
 static void make_port(void)
@@ -131,6 +134,7 @@ static void make_port(void)
 		.engine = (enum host_engine)cfg->engine,
 		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI - TREE_ROOM,
 		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number, .no_huge = no_huge,
+		.scarce = memory_is_limited(),
 	};
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)

@@ -668,7 +668,7 @@ static void uffd_close(struct host_port *hp)
 	hp->uffd = -1;
 }
 
-/* The host fills in its zero page, which costs no memory, as it reads them.  Who shares his addresses with others takes the arenas' at once. */
+/* The host fills in its zero page, which costs no memory, as it reads them.  Where addresses are scarce the arenas' are taken at once. */
 static int tables_open(struct host_port *hp)
 {
 	int r = 0;
@@ -676,7 +676,7 @@ static int tables_open(struct host_port *hp)
 	hp->zeros = own_alloc(hp, BYTES(ZERO_PAGES), PROT_READ);
 	if (!hp->zeros)
 		return -ENOMEM;
-	for (int i = 0; i < 2 && !r && hp->cfg.reserved; i++)
+	for (int i = 0; i < 2 && !r && (hp->cfg.reserved || hp->cfg.scarce); i++)
 		r = arena_open(hp, i);
 	return r;
 }

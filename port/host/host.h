@@ -51,6 +51,7 @@ struct host_port_config {
 	uint64_t bound_pages; /* sizes the arena; 0: by physical memory */
 	int fd_base;
 	bool reserved; /* both ranges are mappings of the caller's already (PROT_NONE), and stay so: nobody else may ever get addresses there */
+	bool scarce; /* addresses may run out: have what will be needed now, or fail now */
 	bool no_huge; /* the process has no huge pages at all (PR_SET_THP_DISABLE) */
 	bool host_touch; /* uffd only: faults are messages to host_port_uffd, those of the host kernel's own touches too */
 	uint32_t (*self)(struct port *p); /* this thread's number, never 0; NULL: the host's thread id (a system call each time) */

@@ -71,7 +71,7 @@ static void give_address(struct own *o, vaddr_t lo, vaddr_t hi)
 void *own_alloc(struct host_port *hp, size_t bytes, int prot)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (hp->cfg.reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE) |
-			  (bytes <= PAGE_SIZE ? MAP_POPULATE : 0);
+			  (bytes <= PAGE_SIZE && hp->cfg.no_huge ? MAP_POPULATE : 0); /* else it would not merge with its neighbour */
 	vaddr_t va;
 	int64_t r;
 
