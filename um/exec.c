@@ -347,6 +347,5 @@ void um_load_program(const char *path, const char *load, char *const *argv, char
 	if (err)
 		um_fail(missing ? 127 : 126, "cannot execute %s: %s", path_tail(path), e.why);
 	name_process(&pl, path == load ? path : pl.prog.file->path);
-	um_proc_init();
 	plan_free(&pl);
 }

@@ -262,7 +262,7 @@ static struct host_port *port_memory(const struct host_port_config *cfg)
 		hp->cfg.self = thread_id;
 	hp->own.lo = hp->own.next = cfg->own_lo + bytes;
 	hp->own.hi = cfg->own_hi;
-	hp->uffd = hp->mem_fd = hp->pidfd = -1;
+	hp->uffd = hp->mem_fd = -1;
 	return hp;
 }
 
@@ -343,6 +343,11 @@ void host_port_destroy(struct port *p)
 	hp->engine->close(hp);
 	host_call2(__NR_munmap, hp->cfg.lo, hp->cfg.hi - hp->cfg.lo);
 	host_call2(__NR_munmap, lo, next - lo);
+}
+
+void host_port_shared(struct port *p)
+{
+	to_host(p)->cfg.alone = false;
 }
 
 int host_port_signo(struct port *p)
