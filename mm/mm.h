@@ -378,6 +378,9 @@ unsigned handle_mm_fault(struct fault_ctx *fc);
  * Pins nest; up to 65535 for each page. */
 int64_t pin_user(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, bool write);
 void unpin_user(struct mm *mm, vaddr_t addr, uint64_t len);
+/* The same for the one page of addr, as a debugger has it: with force, rights that the area does not give now but may give do not matter; a page that
+ * is written so stays private.  0 or -errno. */
+int pin_forced(struct mm *mm, struct task *tk, vaddr_t addr, bool write, bool force);
 /* Most pages that one call may hope to pin at once under the bound. */
 uint64_t pin_limit(struct machine *mc);
 /* Like pin_user without keeping it: Linux's fault_in_readable/writeable.  Bytes not faulted in. */

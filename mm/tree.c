@@ -23,12 +23,18 @@ static uint64_t map_off(void) { return PAGE_ALIGN(sizeof(struct sf_tree)); }
 static uint64_t sums_off(uint64_t slots) { return map_off() + map_bytes(slots); }
 static uint64_t uses_off(uint64_t slots) { return sums_off(slots) + PAGE_ALIGN(slots * 4); }
 static uint64_t held_off(uint64_t slots) { return uses_off(slots) + PAGE_ALIGN(slots * 2); }
+static uint64_t windows_off(uint64_t slots) { return held_off(slots) + TREE_MEMBERS * map_bytes(slots); }
 
 size_t tree_bytes(uint64_t max_slots)
 {
 	uint64_t slots = max_slots ? max_slots + 1 : 0;
 
-	return held_off(slots) + TREE_MEMBERS * map_bytes(slots);
+	return windows_off(slots) + TREE_MEMBERS * TREE_WINDOW;
+}
+
+void *tree_window(struct sf_tree *t, const struct tree_member *m)
+{
+	return (char *)t + windows_off(t->nr_slots) + (uint64_t)(m - t->member) * TREE_WINDOW;
 }
 
 void tree_init(struct sf_tree *t, uint64_t bound, uint64_t max_slots)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tree.h - what the machines of several processes share: one bound, one swap map
  *
- *   struct sf_tree | map: a bit a slot | sums: 4 bytes a slot | uses: 2 bytes a slot | for each member a bit a slot: "I hold it"
+ *   struct sf_tree | map: a bit a slot | sums: 4 bytes a slot | uses: 2 bytes a slot | for each member a bit a slot: "I hold it" | a window
  *
  * Memory that all of them map, sparse and of zeros at first, touched by atomics alone: a member may be killed at any instruction.  What it held is
  * then given back by whoever needs it (tree_reap), from its entry: frames granted, and the slots in its map.  Every update is ordered so that a kill
@@ -40,6 +40,7 @@ struct tree_member {
 		int32_t answer;
 		uint32_t answerer;  /* thread whose descriptor the answer is */
 		uint32_t done;      /* bumped with each answer */
+		uint64_t addr, len; /* memory that it is about */
 	} question;
 	uint32_t sharers[TREE_SHARERS]; /* other processes that work on its memory now (vfork), or 0 */
 } __attribute__((aligned(64)));
@@ -76,6 +77,10 @@ void tree_init(struct sf_tree *t, uint64_t bound, uint64_t max_slots); /* of zer
 uint64_t *tree_map(struct sf_tree *t);
 uint32_t *tree_sums(struct sf_tree *t);
 uint16_t *tree_uses(struct sf_tree *t);
+
+/* Room for what goes between a member and who asks it. */
+#define TREE_WINDOW 0x10000ul
+void *tree_window(struct sf_tree *t, const struct tree_member *m);
 
 /* A member for a new process, or NULL when there are too many.  now: any clock in ns. */
 struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state);
