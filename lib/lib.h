@@ -3,6 +3,7 @@
  *
  *   handle.c     names for pools, regions, stores, snapshots; entering and leaving a call
  *   worker.c     threads for callbacks and for work that nobody waits for
+ *   policy.c     the application's own replacement policy
  *   store.c      stores of all kinds; request.c: requests to the application's own
  *   pool.c       pools, their addresses and machines; window.c: which pool an address belongs to
  *   region.c     mapping, and all that changes a region's range; advise.c: advice, sync, what is where
@@ -47,6 +48,7 @@ struct lib_thread {
 	struct sf_try *top;    /* innermost scope */
 	unsigned in_callback;  /* running code of the application on the library's behalf */
 	const struct pool *callback_pool; /* whose: its memory cannot be had there */
+	struct machine *in_policy; /* whose lock is held: no pool's memory can be had */
 	unsigned chain_level;  /* see signal.c */
 	bool chaining;
 };
@@ -188,6 +190,7 @@ struct pool {
 	struct touch *touch;    /* of SF_POOL_HOST_TOUCH */
 	struct region *dead;    /* lock-free stack of regions that the core has let go of */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
+	struct own_policy *own_policy;
 	uint64_t ahead;         /* pages that SF_WILLNEED has under way */
 	void (*warn)(void *arg, const char *msg);
 	void *warn_arg;
@@ -208,6 +211,13 @@ int touch_start(struct pool *p, unsigned threads);
 void touch_stop(struct pool *p);
 void touch_allow(struct pool *p, vaddr_t addr);
 void pool_reap(struct pool *p); /* free dead regions; not in the fault handler */
+
+/* A policy of the application's own (policy.c): are the options in order; for a pool whose machine is there, or not; wrong answers so far. */
+extern const struct policy_ops policy_own;
+int policy_judge(const struct sf_pool_options *o);
+int policy_open(struct pool *p, const struct sf_pool_options *o);
+void policy_close(struct pool *p);
+uint64_t policy_errors(const struct pool *p);
 
 /* ---------------------------------------------------------------- regions (region.c, advise.c, backing.c) */
 

@@ -454,7 +454,7 @@ struct policy_state { uint32_t share; uint64_t touches, fills; uint32_t soft_ns,
 
 struct machine {
 	struct port *port;
-	const struct policy_ops *policy;
+	const struct policy_ops *policy; void *policy_arg; /* the policy's own */
 	struct mm *mm;
 	struct sf_stats *stats;   /* never NULL */
 	struct sf_proc_stat *own; /* this process's share of them; never NULL */
