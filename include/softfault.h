@@ -227,7 +227,12 @@ enum sf_engine {
 /* What becomes of a pool in the child of a fork(). */
 enum sf_fork {
 	SF_FORK_REFUSE = 0, /* the child has no such memory: a touch is a SIGSEGV, calls on its handles answer -ESTALE */
-	SF_FORK_KEEP = 1,   /* the child's copy works.  This version cannot: sf_pool_create answers -EOPNOTSUPP */
+	/* The child has a pool of its own with what the parent's had at that instant, under the same handles (pool, regions, snapshots, store) and with a bound of its
+	 * own; pins are not inherited.  fork() waits for calls, faults and jobs under way, callbacks included, and others wait for it.  Only for pools
+	 * whose store is of sf_store_memory or sf_store_compressed (above nothing, or such a one) or none, and which have anonymous and SF_FILE_PRIVATE regions: else
+	 * -EOPNOTSUPP (from sf_pool_create or sf_map), as with SF_POOL_HOST_TOUCH.  Handlers of pthread_atfork that were there before the first pool must not touch
+	 * its regions, and get -EDEADLK from calls.  When fork() is called in a callback, or the child cannot have an engine, it is as with SF_FORK_REFUSE. */
+	SF_FORK_KEEP = 1,
 };
 
 /* Every page that goes to a region's own store or file is summed, and verified when it comes back (pages in the pool's store always are). */
@@ -376,7 +381,7 @@ struct sf_map_options {
  * ret_addr may be NULL.  Touching pages wholly beyond the end of a file fails with -ENXIO (SIGBUS); so does a file region beyond
  * the end that the file had when it was touched: files do not grow by it.
  * -EINVAL, -ENOMEM (window full, host out of mappings), -EACCES (fd is not open as prot demands), -ESPIPE (not a file with offsets), -EEXIST,
- * -EBUSY (store in use). */
+ * -EBUSY (store in use), -EOPNOTSUPP (see SF_FORK_KEEP). */
 SF_API int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_region **ret, void **ret_addr);
 /* The region's pages are given up; changes that were not written back are lost (sf_sync first).  Threads that touch it meanwhile get SIGSEGV. -EBUSY: it has
  * snapshots or pinned pages. */

@@ -85,7 +85,7 @@ static int judge(const struct sf_pool_options *o)
 		return -EINVAL;
 	if ((o->policy && !policy_find(o->policy)) || policy_judge(o))
 		return -EINVAL;
-	if ((o->flags & SF_POOL_HOST_TOUCH && o->engine == SF_ENGINE_SEGV) || o->fork == SF_FORK_KEEP)
+	if (o->flags & SF_POOL_HOST_TOUCH && (o->engine == SF_ENGINE_SEGV || o->fork == SF_FORK_KEEP))
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -161,6 +161,7 @@ static int open_machine(struct pool *p, const struct sf_pool_options *o)
 /* Everything that was opened, in whatever state. */
 static void pool_close(struct pool *p)
 {
+	fork_unkeep(p);
 	workers_stop(&p->helpers);
 	workers_stop(&p->callers);
 	touch_stop(p);
@@ -189,14 +190,14 @@ static void pool_free(struct obj *o)
 	free(p);
 }
 
-static int take_store(struct pool *p, sf_store *handle)
+static int take_store(struct pool *p, sf_store *handle, bool keep)
 {
 	struct store_obj *s;
 	int err = handle ? handle_find(handle, OBJ_STORE, (struct obj **)&s) : 0;
 
 	if (err || !handle)
 		return err;
-	err = store_use_for(s, p);
+	err = keep && !fork_can_copy(s) ? -EOPNOTSUPP : store_use_for(s, p);
 	if (err)
 		obj_put(&s->o);
 	else
@@ -206,7 +207,8 @@ static int take_store(struct pool *p, sf_store *handle)
 
 static int pool_open(struct pool *p, const struct sf_pool_options *o)
 {
-	int err = take_store(p, o->store);
+	bool keep = o->fork == SF_FORK_KEEP;
+	int err = take_store(p, o->store, keep);
 
 	p->flags = o->flags;
 	p->nr_workers = o->workers ? o->workers : 1;
@@ -225,6 +227,8 @@ static int pool_open(struct pool *p, const struct sf_pool_options *o)
 		err = open_machine(p, o);
 	if (!err && o->flags & SF_POOL_HOST_TOUCH)
 		err = touch_start(p, MAX(o->workers, 2u));
+	if (!err && keep)
+		fork_keep(p);
 	return err;
 }
 
