@@ -23,7 +23,7 @@ static struct scope fork_scope;
 
 void fork_wait(void)
 {
-	while (__atomic_load_n(&gate, __ATOMIC_SEQ_CST) && !lib_thread.in_callback)
+	while (__atomic_load_n(&gate, __ATOMIC_SEQ_CST) && !lib_thread.in_callback && !lib_thread.in_call)
 		futex_wait(&gate, 1);
 }
 

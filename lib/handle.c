@@ -212,11 +212,13 @@ int lib_enter(struct scope *sc)
 		return -EDEADLK;
 	signals_block(sc);
 	fork_enter();
+	lib_thread.in_call++;
 	return 0;
 }
 
 void lib_leave(struct scope *sc)
 {
+	lib_thread.in_call--;
 	fork_end_work();
 	signals_restore(sc);
 }

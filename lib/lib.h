@@ -49,6 +49,7 @@ struct lib_thread {
 	unsigned in_callback;  /* running code of the application on the library's behalf */
 	const struct pool *callback_pool; /* whose: its memory cannot be had there */
 	struct machine *in_policy; /* whose lock is held: no pool's memory can be had */
+	unsigned in_call;      /* between lib_enter and lib_leave: a fork waits for it */
 	bool forking;          /* between the handlers of a fork: nothing of ours can be had */
 	unsigned chain_level;  /* see signal.c */
 	bool chaining;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 enum { PAGES = 600 };
@@ -301,6 +302,72 @@ static void what_cannot_be_kept_is_refused(void **state)
 	close(fd);
 }
 
+/* The child gets no engine, for want of a descriptor where the library has its own. */
+static void without_an_engine_the_child_is_refused(void **state)
+{
+	struct rlimit was, low;
+
+	open_all(false);
+	OK(getrlimit(RLIMIT_NOFILE, &was));
+	low = was;
+	low.rlim_cur = 60;
+	OK(setrlimit(RLIMIT_NOFILE, &low));
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct sf_pool_stats st = { .struct_size = sizeof(st) };
+
+		alarm(60);
+		CHILD(sf_pool_stats(pool, &st) == -ESTALE && sf_unmap(region) == -ESTALE && sf_store_close(store) == -ESTALE);
+		CHILD(try_read(mem) == -EACCES || try_read(mem) == -EFAULT);
+		_exit(0);
+	}
+	OK(setrlimit(RLIMIT_NOFILE, &was));
+	assert_int_equal(wait_for(pid), 0);
+	assert_true(all_marked(0, 1));
+	close_all();
+}
+
+/* Buffers of calls may lie in regions, and be absent, at any moment of a fork. */
+static void *reading(void *arg)
+{
+	sf_snapshot *snap;
+	sf_region *r;
+	char *m;
+
+	OK(sf_map(pool, 200 * PAGE, NULL, &r, (void **)&m));
+	OK(sf_snapshot_create(region, NULL, &snap));
+	while (!stop) {
+		OK(sf_advise(r, 0, 200 * PAGE, SF_PAGEOUT));
+		assert_int_equal(sf_snapshot_read(snap, 0, m, 200 * PAGE), 200 * PAGE);
+		assert_int_equal(((uint64_t *)(m + 7 * PAGE))[7], mark(7));
+	}
+	OK(sf_snapshot_drop(snap));
+	OK(sf_unmap(r));
+	return NULL;
+}
+
+static void calls_with_buffers_in_regions(void **state)
+{
+	pthread_t th;
+
+	open_all(false);
+	stop = false;
+	OK(pthread_create(&th, NULL, reading, NULL));
+	for (unsigned i = 0; i < 50; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			alarm(60);
+			_exit(!all_marked(0, 7));
+		}
+		assert_int_equal(wait_for(pid), 0);
+	}
+	stop = true;
+	pthread_join(th, NULL);
+	close_all();
+}
+
 /* ---------------------------------------------------------------- fork handlers of the application's */
 
 static int touch_error[3], call_error[3];
@@ -343,6 +410,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(snapshots_files_and_pins_come_along),
 	cmocka_unit_test(only_those_that_asked_for_it),
 	cmocka_unit_test(what_cannot_be_kept_is_refused),
+	cmocka_unit_test(without_an_engine_the_child_is_refused),
+	cmocka_unit_test(calls_with_buffers_in_regions),
 	cmocka_unit_test(handlers_inside),
 };
 
