@@ -460,7 +460,7 @@ struct policy_state { uint32_t share; uint64_t touches, fills; uint32_t soft_ns,
 
 struct machine {
 	struct port *port;
-	const struct policy_ops *policy;
+	const struct policy_ops *policy; void *policy_arg; /* the policy's own */
 	struct mm *mm;
 	struct sf_stats *stats;   /* never NULL */
 	struct sf_proc_stat *own; /* this process's share of them; never NULL */
@@ -490,6 +490,7 @@ struct machine {
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
+	bool forks_apart;       /* the child of a fork has copies of the stores, the swap map and the counters */
 	uint64_t homes;           /* files in use with write_back */
 	/* A page of the swap store cannot be read (err).  buf: a page that may be filled instead.  Not locked; f may be NULL. */
 	enum swap_verdict { SWAP_POISON, SWAP_RETRY, SWAP_SUPPLIED, SWAP_FAIL } (*swap_error)(struct machine *mc, struct sf_file *f, uint64_t pgoff,
