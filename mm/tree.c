@@ -356,6 +356,19 @@ bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
 	return false;
 }
 
+bool tree_answers_due(struct machine *mc)
+{
+	struct sf_tree *t = mc->tree;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
+		struct tree_member *m = &t->member[i];
+
+		if (m != mc->me && READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->asked) && READ_ONCE(m->granted) > FLOOR)
+			return true;
+	}
+	return false;
+}
+
 /* At most a quarter of what we have at a time: others may be richer by now. */
 void tree_answer(struct mm *mm)
 {

@@ -101,6 +101,8 @@ void tree_unhold(struct machine *mc, struct tree_member *m, uint64_t slot);
 /* Ask another member for n frames and wait a moment: the largest of those who have not needed any for a while, else (unless cold_only) the largest.
  * False: nobody has anything, or the one that was asked did not answer.  Not locked. */
 bool tree_ask(struct machine *mc, uint64_t n, bool cold_only);
+/* Has anybody been asked who has not answered yet, with a yes or a no? */
+bool tree_answers_due(struct machine *mc);
 /* A helper's turn: give what is asked of this process.  Not locked. */
 void tree_answer(struct mm *mm);
 
