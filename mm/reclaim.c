@@ -518,7 +518,8 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 }
 
 #define BEG_TIMES 200u
-#define BEG_NS 2000000000ull /* others may have to wait for a processor before they can give */
+#define BEG_NS 2000000000ull
+#define BEG_LONG_NS 15000000000ull /* while others have been asked and had no processor yet to answer */
 
 struct begging { unsigned vain; uint32_t given; uint64_t since; };
 
@@ -532,7 +533,9 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 
 	if (given != b->given || !b->since)
 		*b = (struct begging){ 0, given, now };
-	if (!mc->tree || (++b->vain > BEG_TIMES && now - b->since > BEG_NS))
+	if (!mc->tree)
+		return false;
+	if (++b->vain > BEG_TIMES && now - b->since > (tree_answers_due(mc) ? BEG_LONG_NS : BEG_NS))
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
@@ -558,9 +561,8 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 			asked++;
 			continue;
 		}
-		if (idle < 8)
-			evict_one_batch(&ev);
-		else
+		evict_one_batch(&ev); /* what has failed so far was perhaps for a passing reason */
+		if (!ev.freed && idle >= 8)
 			evict_scan(&ev);
 		*dropped |= ev.dropped;
 		freed += ev.freed;

@@ -15,6 +15,7 @@
 
 #define TREE_MEMBERS 512u
 #define TREE_SHARERS 4u
+#define TREE_UNTOLD 0xffffffffu
 #define TREE_DEAD 0x40000000u /* in life: the host has seen the process die (FUTEX_OWNER_DIED) */
 
 enum tree_state { TREE_FREE, TREE_BORN /* promised to a child that may not run yet */, TREE_LIVE, TREE_REAPED };
@@ -32,7 +33,7 @@ struct tree_member {
 	uint64_t born;      /* time of joining */
 	uint64_t slots_lo, slots_hi; /* its slots are in [lo, hi) */
 	uint32_t reaper;    /* while TREE_REAPED: who clears up */
-	uint32_t pad;
+	uint32_t child;     /* while TREE_BORN: written by the host when it has made the child, before that runs; TREE_UNTOLD: it will not be */
 	uint64_t active;    /* when it last needed a frame */
 	struct tree_question { /* one at a time, answered by the helper; the user-mode kernel's own business */
 		uint32_t lock;      /* process that asks; 0: nobody */
@@ -106,6 +107,8 @@ void tree_unhold(struct machine *mc, struct tree_member *m, uint64_t slot);
 /* Ask another member for n frames and wait a moment: the largest of those who have not needed any for a while, else (unless cold_only) the largest.
  * False: nobody has anything, or the one that was asked did not answer.  Not locked. */
 bool tree_ask(struct machine *mc, uint64_t n, bool cold_only);
+/* Has anybody been asked who has not answered yet, with a yes or a no? */
+bool tree_answers_due(struct machine *mc);
 /* A helper's turn: give what is asked of this process.  Not locked. */
 void tree_answer(struct mm *mm);
 

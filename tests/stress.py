@@ -4,7 +4,7 @@
 
     tests/stress.py DIRECTORY [SECONDS [ENGINE]]     DIRECTORY holds softfault, softfault-um and tests/; prints TAP
 
-SECONDS is for each of the cases (default 4, about a minute in all); ten minutes of each: tests/stress.py build 600.  A tree of processes fork, execute, map,
+SECONDS is for each of the cases (default 4, about two minutes in all); ten minutes of each: tests/stress.py build 600.  A tree of processes fork, execute, map,
 thread and kill each other in a quarter of what they want, each checking its own memory, while somebody outside kills one at random
 a hundred times a second.  The bound is so small that frames leaked by each of the dead would fill it in a long run, and so would
 slots the swap.  Twice a second everybody is stopped for a moment, and the sum of what they have in memory (Pss) must be within the bound and
