@@ -306,6 +306,8 @@ static void look_at_parts(void)
 		find(GOOD, "kernel", NULL, "user-mode kernel: %.150s", kernel);
 	find(GOOD, "libraries", NULL, "libraries: jansson %s, elfutils %d.%d", jansson_version_str(), _ELFUTILS_VERSION / 1000,
 	     _ELFUTILS_VERSION % 1000);
+	if (!symbols_available())
+		find(OFF, "symbols", "code is named by file and offset only", "libdw.so.1 (elfutils) cannot be loaded");
 }
 
 /* ---------------------------------------------------------------- output */
