@@ -105,7 +105,7 @@ struct um_process {
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
-	vaddr_t vdso; uint64_t vdso_len;  /* the host's vDSO, as it lies */
+	vaddr_t vdso;             /* the host's vDSO */
 	uint64_t dead_min_flt, dead_maj_flt; /* faults of threads that ended */
 	bool seccomp;             /* system calls trapped by seccomp, not SUD */
 	char comm[16];
