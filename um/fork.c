@@ -189,6 +189,7 @@ static int64_t share_memory(struct thread *t, const struct clone_args *a, int32_
 	mm_fork_stores(um.mm);
 	mm_unlock(um.mm);
 	c->exec_mem = a->flags & CLONE_VFORK ? &left : NULL;
+	host_port_shared(um.port);
 	int64_t r = um_host_clone((a->flags & ~OURS) | CLONE_CHILD_CLEARTID | a->exit_signal, (char *)c + KSTACK_SIZE - FRAME_ROOM,
 				  (uintptr_t)ret_pidfd, &c->host_alive, a->tls);
 	if (r < 0)

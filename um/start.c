@@ -133,7 +133,7 @@ static void make_port(void)
 	struct host_port_config hc = {
 		.engine = (enum host_engine)cfg->engine,
 		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI - TREE_ROOM,
-		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number, .no_huge = no_huge,
+		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number, .alone = true, .no_huge = no_huge,
 		.scarce = memory_is_limited(),
 	};
 	int err = host_port_create(&hc, &um.port, &why);

@@ -287,18 +287,19 @@ static unsigned range_prot(bool exec)
 	return PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0);
 }
 
-/* PROT_NONE until it is registered, so that no touch can ever find the host's own zeros there. */
+/* PROT_NONE until it is registered, so that no touch can ever find the host's own zeros there; unless nobody else is there to touch. */
 static int map_range(struct host_port *hp, vaddr_t va, uint64_t n, bool exec)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-	int64_t r = hp_call(hp, __NR_mmap, va, BYTES(n), PROT_NONE, flags, -1, 0);
+	const bool alone = hp->cfg.alone;
+	int64_t r = hp_call(hp, __NR_mmap, va, BYTES(n), alone ? range_prot(exec) : PROT_NONE, flags, -1, 0);
 
 	if (r != (int64_t)va)
 		return (int)r;
 	if (!hp->cfg.no_huge)
 		hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
 	r = register_range(hp, va, n);
-	if (!r)
+	if (!r && !alone)
 		r = hp_call(hp, __NR_mprotect, va, BYTES(n), range_prot(exec));
 	if (r)
 		hp_unmap(hp, va, BYTES(n));

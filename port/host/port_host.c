@@ -323,6 +323,11 @@ void host_port_destroy(struct port *p)
 	host_call2(__NR_munmap, lo, next - lo);
 }
 
+void host_port_shared(struct port *p)
+{
+	to_host(p)->cfg.alone = false;
+}
+
 int host_port_signo(struct port *p)
 {
 	return p->ops == &uffd_port_ops ? 7 /* SIGBUS */ : 11 /* SIGSEGV */;
