@@ -15,7 +15,6 @@
  *
  * A file is refused before anything is mapped wherever that can be told from its headers. */
 #include "um/exec.h"
-#include "um/proc.h"
 
 #include <linux/fcntl.h>
 #include <linux/personality.h>
