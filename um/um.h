@@ -6,7 +6,7 @@
  * that stack is the program's saved context, and returning from the handler is the return to user mode.  From a call site that was trapped often
  * it comes by a jump instead (fast.c).
  *
- * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
+ * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), remote.c (memory of others), fd.c. */
 #ifndef SF_UM_H
 #define SF_UM_H
 
