@@ -338,6 +338,7 @@ int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 		return err;
 	if (!quiet)
 		child_pages(mm);
+	mm->mdwe = mm->mdwe & MDWE_NO_INHERIT ? 0 : mm->mdwe;
 	err = child_areas(mm);
 	if (!err && mm->mc->child_drops)
 		reclaim_clean(mm);

@@ -298,6 +298,8 @@ static void name_process(struct exec_plan *pl, const char *path)
 	um_snprintf(um.exe, sizeof(um.exe), "%s", pl->prog.file->path);
 	file_get(pl->prog.file); /* for ever: /proc/self/exe */
 	um.exe_fd = pl->prog.file->fd;
+	um.prog = pl->prog.file;
+	um_account_program();
 }
 
 static void plan_free(struct exec_plan *pl)

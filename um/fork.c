@@ -66,6 +66,7 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
 	um_account_open(-1);
 	um_account_name();
+	um_account_program();
 	int err = mm_fork_child(um.mm, um_tree_pid(), a->flags & CLONE_FILES);
 	um_unlock_threads();
 	mm_unlock(um.mm);

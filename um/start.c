@@ -406,6 +406,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	}
 	um_account_open(um.again ? state.account : -1);
 	load_program(&state, argv, envp, &go);
+	um.mm->mdwe = um.again ? state.mdwe : 0;
 	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);

@@ -187,7 +187,7 @@ H(sys_process_vm_readv); H(sys_process_vm_writev); H(sys_process_madvise);
 bool um_is_mem_file(uint64_t fd);
 int64_t um_mem_file_rw(struct thread *t, unsigned dir, bool at, bool vector);
 /* sys_file.c, sys_ioctl.c */
-H(sys_open); H(sys_openat); H(sys_openat2); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
+H(sys_open); H(sys_openat); H(sys_openat2); H(sys_fallocate); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
 H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);

@@ -21,7 +21,7 @@ struct robust { uint64_t list, offset, pending, node; };
 /* ---------------------------------------------------------------- what the core asks of us */
 
 /* Zombies are dead. */
-static bool process_alive(uint32_t pid)
+bool um_process_alive(uint32_t pid)
 {
 	struct { int32_t fd; int16_t events, revents; } p = { .events = 1 /* POLLIN */ };
 	int64_t fd = host_call2(__NR_pidfd_open, pid, 0);
@@ -47,7 +47,7 @@ static void shared_wake(uint32_t *word, int count)
 
 static uint32_t own_pid(void) { return my_pid(); }
 
-static const struct tree_ops ops = { .self = own_pid, .alive = process_alive, .wait = shared_wait, .wake = shared_wake };
+static const struct tree_ops ops = { .self = own_pid, .alive = um_process_alive, .wait = shared_wait, .wake = shared_wake };
 
 /* ---------------------------------------------------------------- making */
 
@@ -144,7 +144,7 @@ static bool question_lock(struct tree_question *q)
 	const uint64_t ms[2] = { 0, 1000000 };
 	for (int i = 0; i < QUESTION_TRIES; i++) {
 		uint32_t who = READ_ONCE(q->lock);
-		if ((!who || !process_alive(who)) &&
+		if ((!who || !um_process_alive(who)) &&
 		    __atomic_compare_exchange_n(&q->lock, &who, my_pid(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 		host_call2(__NR_nanosleep, HC_A(ms), 0);
@@ -165,7 +165,7 @@ static bool question_ask(struct tree_member *m, uint32_t what, uint32_t tid)
 		shared_wait(&q->done, done, QUESTION_NS);
 		if (__atomic_load_n(&q->done, __ATOMIC_ACQUIRE) != done)
 			return true;
-	} while (!__atomic_exchange_n(&q->what, 0, __ATOMIC_ACQ_REL) && process_alive(pid) && READ_ONCE(m->pid) == pid);
+	} while (!__atomic_exchange_n(&q->what, 0, __ATOMIC_ACQ_REL) && um_process_alive(pid) && READ_ONCE(m->pid) == pid);
 	return false;
 }
 
@@ -380,7 +380,7 @@ static bool begin_choice(struct sf_tree *tree)
 	uint32_t none = 0;
 	if (__atomic_compare_exchange_n(&tree->oom, &none, my_pid(), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return true;
-	if (!process_alive(none))
+	if (!um_process_alive(none))
 		__atomic_compare_exchange_n(&tree->oom, &none, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	return false;
 }

@@ -28,6 +28,7 @@ int64_t um_tree_question(uint32_t pid, uint32_t what, uint32_t tid, int64_t (*fn
 enum { ASK_MEMORY = 64, ASK_READ = 64, ASK_WRITE, ASK_PEEK, ASK_POKE, ASK_ADVICE };
 int64_t um_tree_memory(uint32_t pid, uint32_t what, uint32_t arg, vaddr_t addr, void *buf, uint64_t len);
 bool um_tree_has(uint32_t pid);
+bool um_process_alive(uint32_t pid);
 /* Our own thread in a process of the tree, this one or another; 0: none that is known. */
 uint32_t um_tree_helper(uint32_t pid);
 /* A host call that wants a process without threads; ours goes meanwhile. */
