@@ -117,6 +117,7 @@ int json_write(const struct report *r, FILE *out);
 /* ---------------------------------------------------------------- symbols.c */
 
 /* Fill in symbol, file and source of places whose ip is set.  Unknown parts stay empty. */
+bool symbols_available(void); /* can libdw be loaded? */
 void symbols_resolve(const struct um_shared *shm, const char *kernel, struct code_place *places, unsigned n);
 
 /* ---------------------------------------------------------------- procs.c */

@@ -242,7 +242,7 @@ static void look_at_segv(void)
 		find(GOOD, "process_madvise", NULL, "process_madvise drops many ranges in one call");
 	else
 		find(OFF, "process_madvise", "scattered pages are dropped one call each: about twice dearer",
-		     "no process_madvise for own ranges (Linux before 6.13)");
+		     "no process_madvise for own ranges (Linux before 6.15)");
 	if (probe->max_map_count >= 65530)
 		find(GOOD, "max_map_count", NULL, "vm.max_map_count is %" PRIu64, probe->max_map_count);
 	else
@@ -306,6 +306,8 @@ static void look_at_parts(void)
 		find(GOOD, "kernel", NULL, "user-mode kernel: %.150s", kernel);
 	find(GOOD, "libraries", NULL, "libraries: jansson %s, elfutils %d.%d", jansson_version_str(), _ELFUTILS_VERSION / 1000,
 	     _ELFUTILS_VERSION % 1000);
+	if (!symbols_available())
+		find(OFF, "symbols", "code is named by file and offset only", "libdw.so.1 (elfutils) cannot be loaded");
 }
 
 /* ---------------------------------------------------------------- output */

@@ -1,129 +1,120 @@
 /* SPDX-License-Identifier: MIT */
-/* policy.c - a replacement policy of one's own, tried on the software MMU against those that there are
+/* policy.c - a replacement policy of one's own, against those that there are
  *
- *	policy          misses of each policy on a loop that is one half longer than memory, and on a scan with a hot corner
+ *	policy          pages read from the store on a loop that is one half longer than memory
  *
- * "latest" gives up what came in last.  For a loop that is right: the oldest page is the one that comes next.  To have it in the command and in the
- * library, move the upper half to policy/latest.c and name it in policy/policy.c and meson.build. */
-#include "policy/scan.h"
+ * "latest" gives up what came in last.  For a loop that is right: the oldest page is the one that comes next. Each page's two first words are its links. */
+#include <softfault.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BOUND  256u /* pages */
+#define ROUNDS 20u
 
 /* ---------------------------------------------------------------- the policy */
 
-enum { L_ALL };
+#define older(page) (*(struct sf_page **)&(page)->user[0].ptr)
+#define newer(page) (*(struct sf_page **)&(page)->user[1].ptr)
 
-static void latest_insert(struct machine *mc, struct page *pg, enum fill_kind how)
+static struct sf_page *oldest, *newest;
+
+static void unlink_page(struct sf_page *pg)
 {
-	list_add_tail(mc, L_ALL, pg); /* victims are named from the tail */
+	*(newer(pg) ? &older(newer(pg)) : &newest) = older(pg);
+	*(older(pg) ? &newer(older(pg)) : &oldest) = newer(pg);
 }
 
-static void latest_touch(struct machine *mc, struct page *pg)
+static void latest_insert(void *arg, struct sf_page *pg, enum sf_page_how how)
 {
+	(void)arg, (void)how;
+	older(pg) = newest;
+	newer(pg) = NULL;
+	*(newest ? &newer(newest) : &oldest) = pg;
+	newest = pg;
 }
 
-static void latest_advise(struct machine *mc, struct page *pg, bool hot)
+static void latest_remove(void *arg, struct sf_page *pg)
 {
-	if (hot)
-		policy_move_head(mc, L_ALL, pg);
-	else
-		policy_move_tail(mc, L_ALL, pg);
+	(void)arg;
+	unlink_page(pg);
 }
 
-/* It learns nothing from references, so nothing need be hidden. */
-static unsigned latest_cold(struct machine *mc, struct page **out, unsigned max)
+/* What cannot go now makes way for others. */
+static void latest_advise(void *arg, struct sf_page *pg, enum sf_page_advice advice)
 {
-	return 0;
+	unlink_page(pg);
+	if (advice == SF_PAGE_COLD) {
+		latest_insert(arg, pg, SF_PAGE_TOUCHED);
+		return;
+	}
+	newer(pg) = oldest;
+	older(pg) = NULL;
+	*(oldest ? &older(oldest) : &newest) = pg;
+	oldest = pg;
 }
 
-static unsigned latest_victims(struct machine *mc, struct page **out, unsigned max)
+/* The very latest may be what the running instruction needs beside the page that it waits for: it stays. */
+static unsigned latest_victims(void *arg, struct sf_page **ret, unsigned max)
 {
-	static const uint8_t order[] = { L_ALL };
+	unsigned n = 0;
 
-	return policy_victims(mc, order, ARRAY_SIZE(order), out, max);
+	(void)arg;
+	for (struct sf_page *pg = newest && older(newest) ? older(newest) : newest; pg && n < max; pg = older(pg))
+		if (!(sf_page_state(pg, NULL) & SF_PAGE_STAYS))
+			ret[n++] = pg;
+	if (!n && newest)
+		ret[n++] = newest;
+	return n;
 }
 
-static const struct policy_ops policy_latest = {
-	.name = "latest", .insert = latest_insert, .touch = latest_touch, .remove = policy_remove, .advise = latest_advise, .cold = latest_cold,
-	.victims = latest_victims,
+/* It learns nothing from touches, so nothing need be out of view. */
+static const struct sf_policy_ops latest = {
+	.struct_size = sizeof(latest), .insert = latest_insert, .remove = latest_remove, .advise = latest_advise, .victims = latest_victims,
 };
 
 /* ---------------------------------------------------------------- trying it */
 
-#include "port/soft/soft.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-
-#define BASE   0x40000000ull
-#define BOUND  256u
-#define ROUNDS 20u
-
-void sf_panic(const char *file, int line, const char *what)
+static void check(const char *what, int err)
 {
-	fprintf(stderr, "%s:%d: %s\n", file, line, what);
-	abort();
+	if (!err)
+		return;
+	fprintf(stderr, "%s: %s\n", what, strerror(-err));
+	exit(1);
 }
 
-struct lab { struct port *port; struct machine *mc; struct task tk; };
-
-static void touch(struct lab *l, uint64_t page)
+static void loop(const char *name, const struct sf_policy_ops *ops)
 {
-	struct fault_report rep;
-	char c;
+	struct sf_pool_options po = { .struct_size = sizeof(po), .bound = BOUND * SF_PAGE, .policy = ops ? NULL : name, .policy_ops = ops };
+	struct sf_pool_stats st = { .struct_size = sizeof(st) };
+	struct sf_map_options mo = { .struct_size = sizeof(mo), .cluster = SF_PAGE };
+	const unsigned pages = BOUND * 3 / 2;
+	uint64_t wrong = 0;
+	sf_region *region;
+	sf_pool *pool;
+	void *mem;
 
-	if (soft_access(l->port, l->mc->mm, &l->tk, BASE + page * PAGE_SIZE, &c, 1, PT_R, &rep) != FAULT_FIXED)
-		abort();
-}
-
-static void loop(struct lab *l)
-{
+	check("sf_store_memory", sf_store_memory(1 << 24, &po.store));
+	check("sf_pool_create", sf_pool_create(&po, &pool));
+	check("sf_map", sf_map(pool, pages * SF_PAGE, &mo, &region, &mem));
+	for (unsigned i = 0; i < pages; i++)
+		((volatile uint64_t *)mem)[i * (SF_PAGE / 8)] = i + 1;
 	for (unsigned r = 0; r < ROUNDS; r++)
-		for (unsigned i = 0; i < BOUND * 3 / 2; i++)
-			touch(l, i);
-}
-
-static void scan_with_corner(struct lab *l)
-{
-	for (unsigned i = 0; i < BOUND * ROUNDS; i++) {
-		touch(l, BOUND + i);
-		touch(l, i % (BOUND / 8));
-	}
-}
-
-static unsigned long misses(const struct policy_ops *policy, void (*pattern)(struct lab *))
-{
-	struct lab l = { .tk = { .tid = 1 } };
-	const unsigned flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
-	uint64_t len = (ROUNDS + 2) * BOUND * PAGE_SIZE;
-
-	if (soft_port_create(0x10000, 1ull << 40, &l.port))
-		abort();
-	struct machine_config cfg = {
-		.port = l.port, .policy = policy, .bound_pages = BOUND, .mmap_min = 0x10000, .task_size = 1ull << 40, .mmap_base = 0xf000000000ull,
-	};
-
-	if (machine_create(&cfg, &l.mc))
-		abort();
-	l.mc->fault_around = 1;
-	if (do_mmap(l.mc->mm, BASE, len, PROT_READ, flags, NULL, 0, 0) != BASE)
-		abort();
-	pattern(&l);
-	unsigned long n = (unsigned long)l.mc->stats->faults[FK_MINOR];
-
-	do_munmap(l.mc->mm, BASE, len);
-	machine_check(l.mc);
-	machine_destroy(l.mc);
-	if (soft_port_destroy(l.port))
-		abort();
-	return n;
+		for (unsigned i = 0; i < pages; i++)
+			wrong += ((volatile uint64_t *)mem)[i * (SF_PAGE / 8)] != i + 1;
+	check("sf_pool_stats", sf_pool_stats(pool, &st));
+	printf("%-10s%10llu pages read, %llu wrong words, %llu wrong answers\n", name, (unsigned long long)st.store_in, (unsigned long long)wrong,
+	       (unsigned long long)st.policy_errors);
+	check("sf_unmap", sf_unmap(region));
+	check("sf_pool_destroy", sf_pool_destroy(pool));
+	check("sf_store_close", sf_store_close(po.store));
 }
 
 int main(void)
 {
-	const struct policy_ops *all[] = { &policy_fifo, &policy_clock, &policy_twolist, &policy_latest };
-
-	printf("%-10s%10s%20s\n", "misses", "loop", "scan with corner");
-	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
-		printf("%-10s%10lu%20lu\n", all[i]->name, misses(all[i], loop), misses(all[i], scan_with_corner));
+	loop("fifo", NULL);
+	loop("clock", NULL);
+	loop("twolist", NULL);
+	loop("latest", &latest);
 	return 0;
 }

@@ -29,7 +29,7 @@
  *   callbacks   run on threads of the library's own with all signals blocked but SIGSEGV, SIGBUS and their kin, and may use libc.  They may touch memory
  *               of other pools.  A touch of the same pool's that is not in view fails with -EDEADLK (sf_try, sf_copy_from … or SIGBUS), for the
  *               page might be waiting for this very thread.  They must not call back: every call but sf_io_done, sf_version, sf_try and the fault-safe
- *               family answers -EDEADLK there.
+ *               family answers -EDEADLK there.  Callbacks of a policy obey stricter rules: see policies.
  *   memory      SIGSEGV and SIGBUS belong to the library from the first sf_pool_create or fault-safe access on, or from the start of a
  *               program that has inlined ones (see sf_rearm).
  *   system      The host kernel takes no faults of ours: a region's address given to a system call may answer EFAULT.  Use
@@ -161,6 +161,61 @@ SF_API int sf_store_faulty_plan(sf_store *store, const struct sf_fault_plan *pla
 /* Give a store up.  -EBUSY while a pool, region or other store uses it; a touch of an unmapped region that is still under way counts. */
 SF_API int sf_store_close(sf_store *store);
 
+/* ================================================================ policies
+ *
+ * Which page leaves next may be the application's choice: a table of callbacks, given to sf_pool_create.  The library tells it of each page that
+ * comes into memory and goes; it keeps whatever lists it likes, and names victims when it is asked to.
+ *
+ * A struct sf_page stands for a page of the pool's from insert to remove, at one address.  Its words belong to the policy (links, counts, an age) and are
+ * zero at insert.  Nothing else may be kept of it after remove.
+ *
+ * The host tells nobody which pages are touched.  A policy that wants to know names pages for cold(): they stay in memory but out of view, and a
+ * touch of one is a soft fault (a few microseconds), which it hears of as touch().
+ *
+ * The contract: all callbacks of a pool are called one at a time, under the pool's lock, on any thread, often within the library's signal handler.  So
+ * they are quick, and async-signal-safe: no libc but memcpy and its kin, no locks that other code holds.  They must not touch regions of any pool (what
+ * is not in view is -EDEADLK there) nor leave by longjmp or exceptions, and of the library they may call sf_page_state, sf_version, sf_try and the fault-safe family.
+ *
+ * A policy cannot lose a page or break the bound.  Named pages that are none, are named twice or cannot leave now are passed over, more than max are not
+ * looked at; if nothing is left although a page could go, the page that came first goes.  Each such answer counts in sf_pool_stats.policy_errors, the first is told
+ * to warn.  When pages that it names cannot be written again and again, older ones are tried once meanwhile. */
+
+struct sf_page {
+	union { void *ptr; uint64_t num; } user[4];
+};
+
+enum sf_page_how {
+	SF_PAGE_TOUCHED = 0, /* it was touched */
+	SF_PAGE_AHEAD = 1,   /* it came along with a neighbour; nobody has touched it yet */
+};
+
+enum sf_page_advice {
+	SF_PAGE_COLD = 0, /* SF_COLD, or passed by an SF_SEQUENTIAL reader: next to go */
+	SF_PAGE_KEEP = 1, /* it was named, and cannot leave just now: name others first */
+};
+
+struct sf_policy_ops {
+	size_t struct_size;
+	uint64_t flags;                                                                    /* 0 */
+	void (*insert)(void *arg, struct sf_page *page, enum sf_page_how how);             /* it is in memory now */
+	void (*touch)(void *arg, struct sf_page *page);                                    /* it was out of view and has been touched; NULL: ignored */
+	void (*remove)(void *arg, struct sf_page *page);                                   /* it is no longer in memory, for whatever reason */
+	void (*advise)(void *arg, struct sf_page *page, enum sf_page_advice advice);       /* NULL: ignored */
+	/* Up to max pages that should be out of view, coldest first; called when memory is short, until a quarter of the pool's pages are.  The number, which
+	 * may be 0.  NULL: none ever. */
+	unsigned (*cold)(void *arg, struct sf_page **ret, unsigned max);
+	/* Up to max pages to give up now, best first.  They stay in memory until remove says otherwise: a touch or an error may keep them.  The number: at least one
+	 * whenever a page is not SF_PAGE_STAYS. */
+	unsigned (*victims)(void *arg, struct sf_page **ret, unsigned max);
+};
+
+#define SF_PAGE_UNSEEN 1 /* out of view */
+#define SF_PAGE_DIRTY  2 /* must be written before it leaves */
+#define SF_PAGE_STAYS  4 /* cannot leave now: pinned, or being read or written */
+/* Within a callback of the policy: what is with the page, as SF_PAGE_* bits, and (ret_addr may be NULL) where it is: that may change while it is
+ * in memory (sf_move), and pages of snapshots lie outside of regions.  -EINVAL: not a page of this pool that is in memory, or not called from a policy. */
+SF_API int sf_page_state(const struct sf_page *page, void **ret_addr);
+
 /* ================================================================ pools */
 
 enum sf_engine {
@@ -172,7 +227,12 @@ enum sf_engine {
 /* What becomes of a pool in the child of a fork(). */
 enum sf_fork {
 	SF_FORK_REFUSE = 0, /* the child has no such memory: a touch is a SIGSEGV, calls on its handles answer -ESTALE */
-	SF_FORK_KEEP = 1,   /* the child's copy works.  This version cannot: sf_pool_create answers -EOPNOTSUPP */
+	/* The child has a pool of its own with what the parent's had at that instant, under the same handles (pool, regions, snapshots, store) and with a bound of its
+	 * own; pins are not inherited.  fork() waits for calls, faults and jobs under way, callbacks included, and others wait for it.  Only for pools
+	 * whose store is of sf_store_memory or sf_store_compressed (above nothing, or such a one) or none, and which have anonymous and SF_FILE_PRIVATE regions: else
+	 * -EOPNOTSUPP (from sf_pool_create or sf_map), as with SF_POOL_HOST_TOUCH.  Handlers of pthread_atfork that were there before the first pool must not touch
+	 * its regions, and get -EDEADLK from calls.  When fork() is called in a callback, or the child cannot have an engine, it is as with SF_FORK_REFUSE. */
+	SF_FORK_KEEP = 1,
 };
 
 /* Every page that goes to a region's own store or file is summed, and verified when it comes back (pages in the pool's store always are). */
@@ -197,6 +257,8 @@ struct sf_pool_options {
 	/* Something to tell, one line without newline ("swap is full"); any thread, async-signal-safe code only.  NULL: nobody. */
 	void (*warn)(void *arg, const char *msg);
 	void *warn_arg;
+	const struct sf_policy_ops *policy_ops; /* copied; a policy of one's own, in place of one by name (both: -EINVAL) */
+	void *policy_arg;      /* for its callbacks; theirs until sf_pool_destroy has returned 0 and every call on the pool is over */
 };
 
 /* -EINVAL (also an unknown policy, a bound below the least), -ENODEV (the engine does not work here), -EBUSY (store in use), -EOPNOTSUPP,
@@ -223,6 +285,8 @@ struct sf_pool_stats {
 	uint64_t read_errors, write_errors, checksum_errors;
 	uint64_t host_maps;                      /* host mappings, an estimate */
 	uint32_t engine;                         /* enum sf_engine: the one in use */
+	uint32_t reserved;
+	uint64_t policy_errors;                  /* wrong answers of a policy_ops */
 };
 SF_API int sf_pool_stats(sf_pool *pool, struct sf_pool_stats *ret);
 
@@ -317,7 +381,7 @@ struct sf_map_options {
  * ret_addr may be NULL.  Touching pages wholly beyond the end of a file fails with -ENXIO (SIGBUS); so does a file region beyond
  * the end that the file had when it was touched: files do not grow by it.
  * -EINVAL, -ENOMEM (window full, host out of mappings), -EACCES (fd is not open as prot demands), -ESPIPE (not a file with offsets), -EEXIST,
- * -EBUSY (store in use). */
+ * -EBUSY (store in use), -EOPNOTSUPP (see SF_FORK_KEEP). */
 SF_API int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_region **ret, void **ret_addr);
 /* The region's pages are given up; changes that were not written back are lost (sf_sync first).  Threads that touch it meanwhile get SIGSEGV. -EBUSY: it has
  * snapshots or pinned pages. */

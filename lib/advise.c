@@ -45,6 +45,7 @@ static void job_done(struct job *j)
 
 	free(j);
 	region_job_done(r);
+	fork_end_work();
 }
 
 static void run_willneed(struct work *w)
@@ -100,6 +101,7 @@ static int job_post(struct region *r, void (*fn)(struct work *w), uint64_t off, 
 		return err ? err : -ENOMEM;
 	*j = (struct job){ .work.fn = fn, .region = r, .off = off, .end = end, .flags = flags };
 	region_job(r);
+	fork_begin_work();
 	workers_post(&r->pool->helpers, &j->work);
 	return 0;
 }

@@ -179,10 +179,13 @@ int handle_find(const void *handle, enum obj_kind kind, struct obj **ret)
 	return err;
 }
 
-void handles_forget(void)
+void handles_forked(bool (*kept)(struct obj *o))
 {
 	table_lock.word = 0;
 	epoch++;
+	for (uint32_t i = 1; table && i < nr_touched; i++)
+		if (table[i].obj && table[i].epoch == epoch - 1 && kept(table[i].obj))
+			table[i].epoch = epoch;
 }
 
 /* ---------------------------------------------------------------- calls */
@@ -191,19 +194,33 @@ void handles_forget(void)
 /* SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS stay open. */
 #define BLOCKED (~(BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(31)))
 
-int lib_enter(struct scope *sc)
+void signals_block(struct scope *sc)
 {
 	uint64_t set = BLOCKED;
 
-	if (lib_thread.in_callback)
-		return -EDEADLK;
 	host_syscall_raw(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, HC_A(&set), HC_A(&sc->mask), 8, 0, 0);
+}
+
+void signals_restore(struct scope *sc)
+{
+	host_syscall_raw(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&sc->mask), 0, 8, 0, 0);
+}
+
+int lib_enter(struct scope *sc)
+{
+	if (lib_thread.in_callback || lib_thread.forking)
+		return -EDEADLK;
+	signals_block(sc);
+	fork_enter();
+	lib_thread.in_call++;
 	return 0;
 }
 
 void lib_leave(struct scope *sc)
 {
-	host_syscall_raw(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, HC_A(&sc->mask), 0, 8, 0, 0);
+	lib_thread.in_call--;
+	fork_end_work();
+	signals_restore(sc);
 }
 
 int call_begin(struct scope *sc, const void *handle, enum obj_kind kind, void *ret_obj)

@@ -3,6 +3,7 @@
  *
  *   handle.c     names for pools, regions, stores, snapshots; entering and leaving a call
  *   worker.c     threads for callbacks and for work that nobody waits for
+ *   policy.c     the application's own replacement policy
  *   store.c      stores of all kinds; request.c: requests to the application's own
  *   pool.c       pools, their addresses and machines; window.c: which pool an address belongs to
  *   region.c     mapping, and all that changes a region's range; advise.c: advice, sync, what is where
@@ -47,6 +48,9 @@ struct lib_thread {
 	struct sf_try *top;    /* innermost scope */
 	unsigned in_callback;  /* running code of the application on the library's behalf */
 	const struct pool *callback_pool; /* whose: its memory cannot be had there */
+	struct machine *in_policy; /* whose lock is held: no pool's memory can be had */
+	unsigned in_call;      /* between lib_enter and lib_leave: a fork waits for it */
+	bool forking;          /* between the handlers of a fork: nothing of ours can be had */
 	unsigned chain_level;  /* see signal.c */
 	bool chaining;
 };
@@ -76,13 +80,15 @@ int handle_open(struct obj *o);
 int handle_close(struct obj *o);
 /* With a reference.  -EINVAL, -EBADF, -ESTALE. */
 int handle_find(const void *handle, enum obj_kind kind, struct obj **ret);
-/* All names of now are stale (in the child of a fork). */
-void handles_forget(void);
+/* All names of now are stale, but of those kept (in the child of a fork). */
+void handles_forked(bool (*kept)(struct obj *o));
 
 /* Every public call that takes locks: not from a callback (-EDEADLK), and with signals blocked until lib_leave. */
 struct scope { uint64_t mask; };
 int lib_enter(struct scope *sc);
 void lib_leave(struct scope *sc);
+void signals_block(struct scope *sc);
+void signals_restore(struct scope *sc);
 /* Both at once; *ret with a reference that call_end drops. */
 int call_begin(struct scope *sc, const void *handle, enum obj_kind kind, void *ret_obj);
 void call_end(struct scope *sc, void *obj);
@@ -113,6 +119,7 @@ int workers_start(struct workers *ws, unsigned n);
 void workers_post(struct workers *ws, struct work *w); /* fault handler too */
 struct work *workers_take(struct workers *ws, bool wait); /* NULL: none, or stopping */
 void workers_stop(struct workers *ws); /* what is queued is done first */
+void workers_forked(struct workers *ws); /* in the child of a fork: nothing was queued, and threads are to be had again */
 /* A thread with all signals blocked but the synchronous ones.  -errno. */
 int thread_start(pthread_t *ret, void *(*main)(void *arg), void *arg);
 /* Run fn(arg) on one of them and wait.  Fault handler too. */
@@ -151,6 +158,7 @@ void store_core_close(struct store *s);
 /* Requests to the application's threads. */
 int requests_open(struct store_obj *s);
 void requests_close(struct store_obj *s);
+void requests_forked(void);
 int64_t request_io(struct store_obj *s, enum sf_io_op op, void *buf, uint64_t len, uint64_t off);
 
 /* ---------------------------------------------------------------- batches of writes (uring.c) */
@@ -178,7 +186,7 @@ struct pool {
 	uint32_t flags, engine;
 	uint32_t visits;        /* faults and look-ups under way */
 	struct lk map_lock;
-	bool dying;
+	bool dying, keep;       /* keep: in the child of a fork too */
 	uint64_t nr_regions;
 	struct store_obj *store;
 	struct store *core_store;
@@ -188,6 +196,7 @@ struct pool {
 	struct touch *touch;    /* of SF_POOL_HOST_TOUCH */
 	struct region *dead;    /* lock-free stack of regions that the core has let go of */
 	uint64_t home_in, home_out, read_errors, write_errors, checksum_errors;
+	struct own_policy *own_policy;
 	uint64_t ahead;         /* pages that SF_WILLNEED has under way */
 	void (*warn)(void *arg, const char *msg);
 	void *warn_arg;
@@ -199,7 +208,11 @@ void pool_leave(struct pool *p);
 struct pool *pool_visit_next(vaddr_t addr, vaddr_t end);
 int window_add(struct pool *p);
 void window_del(struct pool *p); /* returns when nobody visits it any more */
-void windows_forget(void (*each)(struct pool *p));
+/* Around a fork (fork.c); windows_forked drops those that keep() refuses, and counts the others. */
+void windows_hold(void (*each)(struct pool *p));
+void windows_release(void (*each)(struct pool *p));
+unsigned windows_forked(bool (*keep)(struct pool *p));
+bool windows_find(bool (*is)(struct pool *p, void *arg), void *arg);
 /* Resolve a fault at addr.  0, or -errno with the signal and code that say it.  Fault handler. */
 struct fault_answer { int signo, code; unsigned error_code; };
 int pool_fault(struct pool *p, vaddr_t addr, unsigned error_code, vaddr_t ip, struct fault_answer *ret);
@@ -208,6 +221,13 @@ int touch_start(struct pool *p, unsigned threads);
 void touch_stop(struct pool *p);
 void touch_allow(struct pool *p, vaddr_t addr);
 void pool_reap(struct pool *p); /* free dead regions; not in the fault handler */
+
+/* A policy of the application's own (policy.c): are the options in order; for a pool whose machine is there, or not; wrong answers so far. */
+extern const struct policy_ops policy_own;
+int policy_judge(const struct sf_pool_options *o);
+int policy_open(struct pool *p, const struct sf_pool_options *o);
+void policy_close(struct pool *p);
+uint64_t policy_errors(const struct pool *p);
 
 /* ---------------------------------------------------------------- regions (region.c, advise.c, backing.c) */
 
@@ -249,6 +269,7 @@ int region_range(const struct region *r, uint64_t off, uint64_t len);
 bool region_pinned(struct region *r, uint64_t off, uint64_t len);
 /* Make a region of the range that shows a snapshot; locked: map_lock.  With a reference.  -ENOMEM. */
 int region_adopt(struct pool *p, vaddr_t addr, uint64_t len, struct snap *snap, struct region **ret);
+struct pool *snapshot_pool(struct obj *o); /* of an OBJ_SNAPSHOT */
 void snapshot_unmapped(struct snap *snap); /* snapshot.c: its region is no more; locked: map_lock */
 /* Everything that is behind it, at off of the region.  Fault handler. */
 bool region_takes_batches(const struct region *r);
@@ -259,6 +280,15 @@ enum swap_verdict region_swap_error(struct machine *mc, struct sf_file *f, uint6
 
 int handlers_install(void); /* once; -errno */
 int fork_watch(void);       /* once */
+/* The child of a fork keeps this pool (does not any more); can what the store holds be copied by the host? */
+void fork_keep(struct pool *p);
+void fork_unkeep(struct pool *p);
+bool fork_can_copy(const struct store_obj *s);
+/* Work that must be over before a fork: as a call, which waits while somebody forks; or as a part of one.  A fault only waits.  Fault handler too. */
+void fork_enter(void);
+void fork_begin_work(void);
+void fork_end_work(void);
+void fork_wait(void);
 /* signal.c asks access.c: has the instruction at ip an entry in some object's table?  If so set *ret_fixup and *ret_type (SF_EX_*).  Fault handler. */
 bool access_lookup(vaddr_t ip, vaddr_t *ret_fixup, int *ret_type);
 

@@ -75,7 +75,7 @@ static uint32_t self(struct port *port)
 
 /* ---------------------------------------------------------------- making */
 
-#define POOL_LEAST sizeof(struct sf_pool_options)
+#define POOL_LEAST offsetof(struct sf_pool_options, policy_ops)
 
 static int judge(const struct sf_pool_options *o)
 {
@@ -83,9 +83,9 @@ static int judge(const struct sf_pool_options *o)
 		return -EINVAL;
 	if ((o->bound && o->bound < BOUND_MIN) || o->workers > WORKERS_MAX || o->window > 1ull << 45)
 		return -EINVAL;
-	if (o->policy && !policy_find(o->policy))
+	if ((o->policy && !policy_find(o->policy)) || policy_judge(o))
 		return -EINVAL;
-	if ((o->flags & SF_POOL_HOST_TOUCH && o->engine == SF_ENGINE_SEGV) || o->fork == SF_FORK_KEEP)
+	if (o->flags & SF_POOL_HOST_TOUCH && (o->engine == SF_ENGINE_SEGV || o->fork == SF_FORK_KEEP))
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -134,7 +134,7 @@ static uint64_t store_slots(const struct sf_pool_options *o)
 static int open_machine(struct pool *p, const struct sf_pool_options *o)
 {
 	struct machine_config cfg = {
-		.port = p->port, .policy = o->policy ? policy_find(o->policy) : NULL, .store = p->core_store,
+		.port = p->port, .policy = o->policy_ops ? &policy_own : o->policy ? policy_find(o->policy) : NULL, .store = p->core_store,
 		.swap_slots = store_slots(o), .bound_pages = o->bound >> PAGE_SHIFT,
 		.mmap_min = p->lo, .task_size = p->hi, .mmap_base = p->hi - GUARD,
 	};
@@ -145,6 +145,10 @@ static int open_machine(struct pool *p, const struct sf_pool_options *o)
 	p->mm = p->mc->mm;
 	p->mm->max_areas = UINT32_MAX;
 	p->mc->swap_error = region_swap_error;
+	if (o->policy_ops)
+		err = policy_open(p, o);
+	if (err)
+		return err;
 	if (o->warn) {
 		p->warn = o->warn;
 		p->warn_arg = o->warn_arg;
@@ -157,11 +161,13 @@ static int open_machine(struct pool *p, const struct sf_pool_options *o)
 /* Everything that was opened, in whatever state. */
 static void pool_close(struct pool *p)
 {
+	fork_unkeep(p);
 	workers_stop(&p->helpers);
 	workers_stop(&p->callers);
 	touch_stop(p);
 	if (p->mc)
 		machine_destroy(p->mc);
+	policy_close(p);
 	pool_reap(p);
 	rings_close(&p->rings);
 	if (p->core_store)
@@ -184,14 +190,14 @@ static void pool_free(struct obj *o)
 	free(p);
 }
 
-static int take_store(struct pool *p, sf_store *handle)
+static int take_store(struct pool *p, sf_store *handle, bool keep)
 {
 	struct store_obj *s;
 	int err = handle ? handle_find(handle, OBJ_STORE, (struct obj **)&s) : 0;
 
 	if (err || !handle)
 		return err;
-	err = store_use_for(s, p);
+	err = keep && !fork_can_copy(s) ? -EOPNOTSUPP : store_use_for(s, p);
 	if (err)
 		obj_put(&s->o);
 	else
@@ -201,7 +207,8 @@ static int take_store(struct pool *p, sf_store *handle)
 
 static int pool_open(struct pool *p, const struct sf_pool_options *o)
 {
-	int err = take_store(p, o->store);
+	bool keep = o->fork == SF_FORK_KEEP;
+	int err = take_store(p, o->store, keep);
 
 	p->flags = o->flags;
 	p->nr_workers = o->workers ? o->workers : 1;
@@ -220,6 +227,8 @@ static int pool_open(struct pool *p, const struct sf_pool_options *o)
 		err = open_machine(p, o);
 	if (!err && o->flags & SF_POOL_HOST_TOUCH)
 		err = touch_start(p, MAX(o->workers, 2u));
+	if (!err && keep)
+		fork_keep(p);
 	return err;
 }
 
@@ -335,6 +344,7 @@ static void fill_stats(struct pool *p, struct sf_pool_stats *o)
 		.checksum_errors = READ_ONCE(p->checksum_errors) + READ_ONCE(st->checksum_errors),
 		.host_maps = READ_ONCE(p->port->nr_maps),
 		.engine = p->engine,
+		.policy_errors = policy_errors(p),
 	};
 }
 

@@ -151,6 +151,12 @@ static int open_fd(struct region *r, const struct sf_map_options *o)
 	return r->fd < 0 ? -errno : 0;
 }
 
+/* Two processes' changes to one home would mix. */
+static bool can_fork(const struct pool *p, const struct sf_map_options *o)
+{
+	return !p->keep || o->kind == SF_ANON || o->kind == SF_FILE_PRIVATE;
+}
+
 static int take_store(struct region *r, sf_store *handle)
 {
 	struct store_obj *s;
@@ -340,6 +346,8 @@ int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_reg
 	if (err)
 		return err;
 	err = judge(p, &o);
+	if (!err && !can_fork(p, &o))
+		err = -EOPNOTSUPP;
 	if (!err)
 		err = map_in(p, len, &o, &r);
 	if (!err) {

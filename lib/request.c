@@ -67,6 +67,12 @@ static bool req_complete(struct request *r, int64_t result)
 	return true;
 }
 
+/* In the child of a fork. */
+void requests_forked(void)
+{
+	all_lock.word = 0;
+}
+
 static struct request *req_of(const struct sf_io *io)
 {
 	struct request *found = NULL;

@@ -197,11 +197,16 @@ static bool fault_in_pool(siginfo_t *si, greg_t *g, int *ret_err)
 	struct fault_answer ans;
 	struct pool *p;
 
-	if (!is_page_fault(g, si) || !(p = pool_visit(addr)))
+	if (!is_page_fault(g, si))
+		return false;
+	if (!lib_thread.forking)
+		fork_wait();
+	p = pool_visit(addr);
+	if (!p)
 		return false;
 	if (p->touch)
 		touch_allow(p, addr);
-	if (lib_thread.in_callback && lib_thread.callback_pool == p) { /* it might wait for what this thread should do */
+	if (lib_thread.in_policy || lib_thread.forking || (lib_thread.in_callback && lib_thread.callback_pool == p)) { /* it might wait for what this thread should do */
 		*ret_err = -EDEADLK;
 		ans = (struct fault_answer){ SIGBUS, BUS_ADRERR, (unsigned)g[REG_ERR] };
 	} else {

@@ -23,6 +23,11 @@ static void snapshot_free(struct obj *o)
 	free(s);
 }
 
+struct pool *snapshot_pool(struct obj *o)
+{
+	return container_of(o, struct snapshot, o)->region->pool;
+}
+
 static struct task task_now(void)
 {
 	return (struct task){ .tid = thread_number() };

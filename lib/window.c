@@ -110,14 +110,43 @@ void window_del(struct pool *p)
 	wait_zero(&p->visits);
 }
 
-/* In the child of a fork: no other thread exists, and locks may be in any state. */
-void windows_forget(void (*each)(struct pool *p))
+/* ---------------------------------------------------------------- fork */
+
+/* Nobody adds or removes pools until windows_release, or for ever in the child. */
+void windows_hold(void (*each)(struct pool *p))
+{
+	lk_take(&change_lock);
+	for (unsigned i = 0; windows && i < windows->n; i++)
+		each(windows->pool[i]);
+}
+
+void windows_release(void (*each)(struct pool *p))
+{
+	for (unsigned i = 0; windows && i < windows->n; i++)
+		each(windows->pool[i]);
+	lk_drop(&change_lock);
+}
+
+/* In the child: no other thread exists, and locks may be in any state. */
+unsigned windows_forked(bool (*keep)(struct pool *p))
 {
 	struct windows *w = windows;
+	unsigned n = 0;
 
-	windows = NULL;
 	searchers = 0;
 	change_lock.word = 0;
 	for (unsigned i = 0; w && i < w->n; i++)
-		each(w->pool[i]);
+		if (keep(w->pool[i]))
+			w->pool[n++] = w->pool[i];
+	if (w)
+		w->n = n;
+	return n;
+}
+
+bool windows_find(bool (*is)(struct pool *p, void *arg), void *arg)
+{
+	for (unsigned i = 0; windows && i < windows->n; i++)
+		if (is(windows->pool[i], arg))
+			return true;
+	return false;
 }

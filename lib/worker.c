@@ -7,6 +7,8 @@
 
 #include <signal.h>
 
+static struct lk starting;
+
 static struct work *take_locked(struct workers *ws)
 {
 	struct work *w = ws->head;
@@ -82,7 +84,6 @@ static int start_one(struct workers *ws)
 
 int workers_start(struct workers *ws, unsigned n)
 {
-	static struct lk starting;
 	int err = 0;
 
 	lk_take(&starting);
@@ -102,6 +103,17 @@ void workers_stop(struct workers *ws)
 	for (unsigned i = 0; i < ws->nr; i++)
 		pthread_join(ws->thread[i], NULL);
 	ws->nr = 0;
+}
+
+void workers_forked(struct workers *ws)
+{
+	unsigned n = ws->nr;
+
+	starting.word = ws->lock.word = 0;
+	ws->head = ws->tail = NULL;
+	ws->nr = 0;
+	if (n)
+		workers_start(ws, n); /* if there are none to be had, the next call that wants them tells */
 }
 
 /* ---------------------------------------------------------------- calls */

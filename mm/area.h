@@ -66,4 +66,10 @@ enum populate { POPULATE_AREA /* as each area likes it */, POPULATE_READ, POPULA
 /* Bring a range in; not locked.  -ENOMEM (a hole, or out of memory), -EFAULT, -EINVAL (the area does not allow it). */
 int populate(struct mm *mm, struct task *tk, vaddr_t start, vaddr_t end, enum populate how);
 
+/* Memory that could be written may not be executed, by the program's own wish.  Source: Linux map_deny_write_exec. */
+static inline bool exec_denied(const struct mm *mm, uint32_t old, uint32_t flags)
+{
+	return mm->mdwe && flags & VM_EXEC && (flags & VM_WRITE || !(old & VM_EXEC));
+}
+
 #endif

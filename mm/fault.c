@@ -18,6 +18,7 @@
  *     nothing         -                         the area's type makes it (memtype.c)
  *     swap slot       -                         do_swap_page: read it and its neighbours back
  *     poison          -                         SIGBUS: the store has lost it
+ *     guard           -                         SIGSEGV: the program wants that
  *     present         busy                      wait, look again
  *     present         hidden                    do_soft_fault: show it
  *     present         visible, write-protected  do_wp_page, if this is a write
@@ -470,6 +471,8 @@ unsigned handle_mm_fault(struct fault_ctx *fc)
 		return do_swap_page(fc);
 	if (e & PTE_POISON)
 		return VM_FAULT_SIGBUS;
+	if (e & PTE_GUARD)
+		return VM_FAULT_SIGSEGV;
 	return fc->area->type->fault(fc);
 }
 
@@ -592,8 +595,27 @@ static enum fault_verdict fault_sigbus(struct arrival *a)
 	return bad_access(a, SIGBUS_NR);
 }
 
+/* A fault on one that is on the list already does not move it up: whatever an instruction needs is soon on the list, and all of it. */
+static void remember_recent(struct task *tk, uint64_t pfn)
+{
+	for (unsigned i = 0; i < TASK_RECENT; i++)
+		if (tk->recent[i] == pfn)
+			return;
+	tk->recent[tk->recent_at++ % TASK_RECENT] = pfn;
+}
+
+/* A guard: as if nothing were there. */
+static enum fault_verdict fault_guard(struct arrival *a)
+{
+	a->ret->code = SEGV_MAPERR_;
+	a->ret->kind = FK_ILLEGAL;
+	a->ret->error_code &= ~PF_PROT;
+	return bad_access(a, SIGSEGV_NR);
+}
+
 static enum fault_verdict fault_fixed(struct arrival *a, unsigned res)
 {
+	remember_recent(a->tk, PFN(a->ret->addr));
 	a->ret->kind = kind_of(res);
 	if (res & VM_FAULT_MAJOR)
 		a->tk->maj_flt++;
@@ -626,6 +648,8 @@ static enum fault_verdict fault_user_range(struct arrival *a)
 			return bad_access(a, SIGSEGV_NR);
 		if (res & VM_FAULT_SIGBUS)
 			return fault_sigbus(a);
+		if (res & VM_FAULT_SIGSEGV)
+			return fault_guard(a);
 		if (!(res & VM_FAULT_OOM))
 			return fault_fixed(a, res);
 	} while (fault_survives(a));

@@ -12,7 +12,7 @@
  *     locked                        not locked: fork does not inherit locks
  *
  * Slots named by entries and by clean pages have one more user each, counted before the copy is made, so that the parent
- * cannot be faster in giving them up. */
+ * cannot be faster in giving them up.  Where fork copies the stores as well (mc->forks_apart) each side has slots of its own. */
 #include "mm/area.h"
 #include "mm/internal.h"
 
@@ -34,7 +34,7 @@ static void slots_dup(struct mm *mm, bool undo)
 {
 	uint64_t end = PFN(mm->task_size);
 
-	if (!mm->mc->swap || (mm->mc->tree && !mm->mc->me->swapped))
+	if (!mm->mc->swap || mm->mc->forks_apart || (mm->mc->tree && !mm->mc->me->swapped))
 		return;
 	for (uint64_t pfn = 0; (pfn = pte_next(mm, pfn, end)) < end; pfn++) {
 		uint64_t slot = slot_inherited(mm, pte_get(mm, pfn));
@@ -309,7 +309,8 @@ static void reset_machine(struct mm *mm, uint32_t pid)
 	WRITE_ONCE(mm->lock_owner, mc->port->ops->self(mc->port));
 	mm->waiters = 0;
 	mc->inflight = mc->writeback = 0;
-	sf_count(&mc->stats->resident, mc->used);
+	if (!mc->forks_apart)
+		sf_count(&mc->stats->resident, mc->used);
 	if (!mc->tree)
 		return;
 	mc->me = mc->child;
@@ -337,6 +338,7 @@ int mm_fork_child(struct mm *mm, uint32_t pid, bool shares_files)
 		return err;
 	if (!quiet)
 		child_pages(mm);
+	mm->mdwe = mm->mdwe & MDWE_NO_INHERIT ? 0 : mm->mdwe;
 	err = child_areas(mm);
 	if (!err && mm->mc->child_drops)
 		reclaim_clean(mm);

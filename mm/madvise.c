@@ -7,7 +7,7 @@
  *
  *     kind            what it does
  *     flags of areas  NORMAL RANDOM SEQUENTIAL, DO/DONTFORK, WIPE/KEEPONFORK, DO/DONTDUMP, (UN)MERGEABLE, (NO)HUGEPAGE
- *     contents        DONTNEED, DONTNEED_LOCKED, FREE, REMOVE
+ *     contents        DONTNEED, DONTNEED_LOCKED, FREE, REMOVE, GUARD_INSTALL, GUARD_REMOVE
  *     residence       WILLNEED, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE
  *
  * FREE makes pages read-only and lets their copies in the store go; reclaim then drops what was not written since.
@@ -20,6 +20,8 @@
 
 #include <linux/mman.h>
 
+#define ADV_GUARD_INSTALL 102 /* MADV_*, newer than the headers may be */
+#define ADV_GUARD_REMOVE 103
 #define WILLNEED_PAGES 4096u /* most pages that one WILLNEED brings in */
 
 /* ---------------------------------------------------------------- flags of areas */
@@ -73,7 +75,37 @@ static int advise_dontneed(struct mm *mm, struct vm_area *v, vaddr_t start, vadd
 		return -EINVAL;
 	if (!area_is_shared_anon(v)) {
 		area_note_touched(mm, v);
-		zap_range(mm, start, end);
+		zap_contents(mm, start, end);
+	}
+	return 0;
+}
+
+/* What is there goes; what comes afterwards meets the guard.  The area may change while busy pages are waited for. */
+static int guard_install(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
+{
+	if (v->flags & VM_LOCKED)
+		return -EINVAL;
+	area_note_touched(mm, v);
+	zap_contents(mm, start, end);
+	for (uint64_t pfn = PFN(start); pfn < PFN(end); pfn++) {
+		if (pfn == PFN(start) || PVA(pfn) >= v->end)
+			v = vma_lookup(mm, NULL, PVA(pfn));
+		if (!v)
+			return -ENOMEM;
+		if (!pte_alloc(mm, pfn))
+			return -ENOMEM;
+		pte_set(mm, pfn, PTE_GUARD);
+	}
+	return 0;
+}
+
+static int guard_remove(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	for (uint64_t pfn = PFN(start); (pfn = pte_next(mm, pfn, PFN(end))) < PFN(end); pfn++) {
+		pte_t e = pte_get(mm, pfn);
+
+		if (!(e & PTE_PRESENT) && e & PTE_GUARD)
+			pte_set(mm, pfn, 0);
 	}
 	return 0;
 }
@@ -87,7 +119,7 @@ static int punch_file(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t e
 	if (!f->ops->punch)
 		return -EOPNOTSUPP;
 	file_get(f);
-	zap_range(mm, start, end);
+	zap_contents(mm, start, end);
 	mm_unlock(mm);
 	int err = f->ops->punch(f, off, end - start);
 
@@ -214,7 +246,7 @@ static void bring_back(struct mm *mm, struct task *tk, vaddr_t start, vaddr_t en
 static bool discards(int advice)
 {
 	return advice == MADV_FREE || advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_REMOVE ||
-	       advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+	       advice == MADV_DONTFORK || advice == ADV_GUARD_INSTALL || advice == MADV_WIPEONFORK;
 }
 
 static int advise_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, int advice)
@@ -229,6 +261,10 @@ static int advise_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t 
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
 		return advise_dontneed(mm, v, start, end, advice == MADV_DONTNEED_LOCKED);
+	case ADV_GUARD_INSTALL:
+		return guard_install(mm, v, start, end);
+	case ADV_GUARD_REMOVE:
+		return guard_remove(mm, start, end);
 	case MADV_FREE:
 		return advise_free(mm, v, start, end);
 	case MADV_REMOVE:
@@ -280,6 +316,8 @@ static bool advice_known(int advice)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
+	case ADV_GUARD_INSTALL:
+	case ADV_GUARD_REMOVE:
 		return true;
 	default:
 		return find_flag_advice(advice);

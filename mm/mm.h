@@ -175,12 +175,14 @@ const char *vma_name(struct mm *mm, struct vm_area *v);
  *   …|PTE_PRESENT          frame number in the upper half: resident (visible, hidden or busy: see the frame)
  *   …|PTE_SWAP             slot number in the bits from 8: contents are in the store
  *   PTE_POISON             contents were lost (bad checksum, I/O error at swap-in): SIGBUS for ever
- *   PTE_BLANK              of a snapshot: zeros (mm/snap.c) */
+ *   PTE_BLANK              of a snapshot: zeros (mm/snap.c)
+ *   PTE_GUARD              nothing, and a touch is SIGSEGV (MADV_GUARD_INSTALL); stays when contents are given up */
 typedef uint64_t pte_t;
 #define PTE_PRESENT 1ull
 #define PTE_SWAP    2ull
 #define PTE_POISON  4ull
 #define PTE_BLANK   8ull
+#define PTE_GUARD   16ull
 static inline pte_t pte_mk_frame(uint32_t frame) { return (uint64_t)frame << 32 | PTE_PRESENT; }
 static inline uint32_t pte_frame(pte_t e) { return (uint32_t)(e >> 32); }
 static inline pte_t pte_mk_swap(uint64_t slot) { return slot << 8 | PTE_SWAP; }
@@ -269,6 +271,9 @@ void pages_check(struct mm *mm); /* the numbered invariants of page.c */
 /* Give up the contents of every page of [start, end): frames, slots, hidden copies; busy pages are waited for (the lock
  * may be let go of).  The range's ptes are zero afterwards and its pages absent at the port.  */
 void zap_range(struct mm *mm, vaddr_t start, vaddr_t end);
+/* Drop the pages of a private file range that have never been written; busy ones stay.  Locked: mm. */
+void drop_file_pages(struct mm *mm, vaddr_t start, vaddr_t end);
+void zap_contents(struct mm *mm, vaddr_t start, vaddr_t end); /* the same, but PTE_GUARD stays */
 /* Adapt the visible pages of a range to its (already changed) area flags: hide where nothing may be read, protect where nothing
  * may be written.  Writability is given back lazily by faults, or at once for dirty pages when that is one call. */
 int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end);
@@ -280,6 +285,7 @@ static inline bool area_may_write(const struct vm_area *v, struct mm *mm, uint64
 }
 /* Move ptes, frames, slots and port contents (mremap). */
 int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len);
+int move_guards(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len); /* nothing but PTE_GUARD */
 
 /* ---------------------------------------------------------------- reclaim (mm/reclaim.c), swap map (mm/swap.c) */
 
@@ -318,7 +324,8 @@ uint64_t swap_map_bytes(struct machine *mc); /* touched so far */
 #define VM_FAULT_SOFT   0x20u
 #define VM_FAULT_COW    0x40u
 #define VM_FAULT_NOPAGE 0x80u /* found the work done */
-#define VM_FAULT_ERROR  (VM_FAULT_OOM | VM_FAULT_SIGBUS)
+#define VM_FAULT_SIGSEGV 0x100u
+#define VM_FAULT_ERROR  (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 /* The processor's page-fault error code. */
 #define PF_PROT  1u  /* 0: page absent, 1: protection */
@@ -327,6 +334,7 @@ uint64_t swap_map_bytes(struct machine *mc); /* touched so far */
 #define PF_INSTR 16u
 
 /* What the core keeps for each thread: the "thread structure" of the UML paper. */
+#define TASK_RECENT 8u          /* more pages than one instruction needs */
 struct task {
 	uint32_t tid;
 	struct vm_area *vma_cache; uint64_t vma_cache_seq;
@@ -335,6 +343,7 @@ struct task {
 	uint64_t min_flt, maj_flt;
 	uint64_t evicted_pfn; uint32_t nr_evicted; /* during the current fault, for the trace */
 	int error;              /* why the last fault was a SIGBUS, if known */
+	uint64_t recent[TASK_RECENT]; uint32_t recent_at; /* page numbers of the last faults: what the thread itself evicts last */
 	uint64_t want_lo, want_hi; /* page numbers that the last fault's cluster asks for beside what it brought in */
 };
 
@@ -376,6 +385,9 @@ unsigned handle_mm_fault(struct fault_ctx *fc);
  * Pins nest; up to 65535 for each page. */
 int64_t pin_user(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, bool write);
 void unpin_user(struct mm *mm, vaddr_t addr, uint64_t len);
+/* The same for the one page of addr, as a debugger has it: with force, rights that the area does not give now but may give do not matter; a page that
+ * is written so stays private.  0 or -errno. */
+int pin_forced(struct mm *mm, struct task *tk, vaddr_t addr, bool write, bool force);
 /* Most pages that one call may hope to pin at once under the bound. */
 uint64_t pin_limit(struct machine *mc);
 /* Like pin_user without keeping it: Linux's fault_in_readable/writeable.  Bytes not faulted in. */
@@ -441,6 +453,9 @@ struct mm {
 	uint64_t nr_areas, total_vm, data_vm, stack_vm, exec_vm, shared_vm, locked_vm, account_vm; /* the last seven in pages */
 	uint64_t max_areas;      /* 65530 as vm.max_map_count, settable */
 	uint32_t def_flags;      /* mlockall(MCL_FUTURE) */
+	uint32_t mdwe;           /* PR_SET_MDWE: MDWE_* */
+#define MDWE_REFUSE_EXEC_GAIN 1u
+#define MDWE_NO_INHERIT 2u
 	int overcommit;          /* 0, 1, 2 as vm.overcommit_memory; 2 refuses beyond commit_limit pages */
 	uint64_t commit_limit;
 	struct mm_limits limits;
@@ -455,7 +470,7 @@ struct policy_state { uint32_t share; uint64_t touches, fills; uint32_t soft_ns,
 
 struct machine {
 	struct port *port;
-	const struct policy_ops *policy;
+	const struct policy_ops *policy; void *policy_arg; /* the policy's own */
 	struct mm *mm;
 	struct sf_stats *stats;   /* never NULL */
 	struct sf_proc_stat *own; /* this process's share of them; never NULL */
@@ -485,6 +500,7 @@ struct machine {
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */
 	bool (*oom)(struct machine *mc, struct task *tk, vaddr_t addr); void *oom_arg;
+	bool forks_apart;       /* the child of a fork has copies of the stores, the swap map and the counters */
 	uint64_t homes;           /* files in use with write_back */
 	/* A page of the swap store cannot be read (err).  buf: a page that may be filled instead.  Not locked; f may be NULL. */
 	enum swap_verdict { SWAP_POISON, SWAP_RETRY, SWAP_SUPPLIED, SWAP_FAIL } (*swap_error)(struct machine *mc, struct sf_file *f, uint64_t pgoff,

@@ -332,7 +332,7 @@ static int64_t mmap_locked(struct map_req *r)
 		return err;
 	if (r->flags & MAP_NORESERVE && mm->overcommit != 2)
 		r->vm |= VM_NORESERVE;
-	return map_region(r);
+	return exec_denied(mm, r->vm, r->vm) ? -EACCES : map_region(r);
 }
 
 /* There are no huge pages in the pool: as on a host without any. */

@@ -44,7 +44,7 @@ static int protect_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t
 	area_note_touched(mm, v);
 	uint32_t old = v->flags, flags = (old & ~VM_PROT) | (prot & VM_PROT);
 
-	if (flags & ~(flags >> 4) & VM_PROT)
+	if (flags & ~(flags >> 4) & VM_PROT || exec_denied(mm, old, flags))
 		return -EACCES;
 	if (old & VM_SEALED)
 		return -EPERM;

@@ -151,7 +151,7 @@ static int64_t move_area(struct remap *r, struct vm_area *v, vaddr_t new_addr)
 		mm->mc->port->ops->release(mm->mc->port, new_addr, PFN(r->new_len));
 		return -ENOMEM;
 	}
-	int err = carry && r->old_len ? move_range(mm, r->addr, new_addr, r->old_len) : 0;
+	int err = (carry ? move_range : move_guards)(mm, r->addr, new_addr, r->old_len);
 
 	if (err) {
 		(void)unmap_range(mm, new_addr, new_addr + r->new_len, true);

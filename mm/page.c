@@ -419,7 +419,7 @@ static enum zap_kind zap_kind(struct mm *mm, pte_t e)
 {
 	if (e & PTE_SWAP)
 		return ZAP_SWAP;
-	if (e & (PTE_POISON | PTE_BLANK))
+	if (e & (PTE_POISON | PTE_BLANK | PTE_GUARD))
 		return ZAP_POISON;
 	struct page *pg = frame_page(mm->mc, pte_frame(e));
 
@@ -521,7 +521,7 @@ void zap_poison(struct mm *mm, uint64_t pfn)
 		pte_set(mm, pfn, PTE_POISON);
 }
 
-void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
+static void zap_pages(struct mm *mm, vaddr_t start, vaddr_t end, pte_t keep)
 {
 	uint64_t from = PFN(start), to = PFN(end), pfn = from;
 	bool woke = false;
@@ -529,6 +529,11 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
 	SF_MISUSE(!mm_is_locked(mm));
 	while ((pfn = pte_next(mm, pfn, to)) < to) {
 		pte_t first = pte_get(mm, pfn);
+
+		if (!(first & PTE_PRESENT) && first & keep) {
+			pfn++;
+			continue;
+		}
 		enum zap_kind kind = zap_kind(mm, first);
 		uint64_t n = 1;
 
@@ -537,7 +542,7 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
 			pfn = from; /* the lock was away: anything may have come */
 			continue;
 		}
-		while (pfn + n < to && zap_continues(mm, kind, first, pte_get(mm, pfn + n), n))
+		while (pfn + n < to && kind != ZAP_POISON && zap_continues(mm, kind, first, pte_get(mm, pfn + n), n))
 			n++;
 		zap_run(mm, pfn, n, kind, first, 0);
 		pfn += n;
@@ -545,6 +550,21 @@ void zap_range(struct mm *mm, vaddr_t start, vaddr_t end)
 	}
 	if (woke)
 		page_wake(mm); /* frames for whoever waits for some */
+}
+
+void zap_range(struct mm *mm, vaddr_t start, vaddr_t end) { zap_pages(mm, start, end, 0); }
+void zap_contents(struct mm *mm, vaddr_t start, vaddr_t end) { zap_pages(mm, start, end, PTE_GUARD); }
+
+void drop_file_pages(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	uint64_t last = PFN(end);
+
+	for (uint64_t pfn = PFN(start); (pfn = pte_next(mm, pfn, last)) < last; pfn++) {
+		struct page *pg = page_at(mm, pfn);
+
+		if (pg && (pg->flags & (PG_FILE | PG_BUSY | PG_SHARED | PG_WRITABLE)) == PG_FILE && !pg->pins)
+			zap_pages(mm, PVA(pfn), PVA(pfn + 1), 0);
+	}
 }
 
 /* ---------------------------------------------------------------- moving */
@@ -631,6 +651,20 @@ int move_range(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
 	return 0;
 }
 
+int move_guards(struct mm *mm, vaddr_t from, vaddr_t to, uint64_t len)
+{
+	uint64_t src = PFN(from), dst = PFN(to), n = PFN(len);
+
+	if (move_prepare(mm, src, dst, n))
+		return -ENOMEM;
+	for (uint64_t p = src; (p = pte_next(mm, p, src + n)) < src + n; p++)
+		if (!(pte_get(mm, p) & PTE_PRESENT) && pte_get(mm, p) & PTE_GUARD) {
+			pte_set(mm, p - src + dst, PTE_GUARD);
+			pte_set(mm, p, 0);
+		}
+	return 0;
+}
+
 /* ---------------------------------------------------------------- the numbered invariants */
 
 struct census {
@@ -672,7 +706,7 @@ static void check_ptes(struct census *c)
 		pte_t e = pte_get(mm, pfn);
 
 		SF_ASSERT(vma_lookup(mm, NULL, PVA(pfn)));                                /* 6 */
-		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON | PTE_BLANK);
+		pte_t what = e & (PTE_PRESENT | PTE_SWAP | PTE_POISON | PTE_BLANK | PTE_GUARD);
 		SF_ASSERT(what && !(what & (what - 1))); /* exactly one */
 		if (e & PTE_PRESENT)
 			check_page(c, page_at(mm, pfn), pfn);

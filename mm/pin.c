@@ -122,6 +122,74 @@ int64_t pin_user(struct mm *mm, struct task *tk, vaddr_t addr, uint64_t len, boo
 	return good ? (int64_t)good : w.err;
 }
 
+/* ---------------------------------------------------------------- as a debugger does
+ *
+ * A right that is missing is taken for as long as the pin lasts: the page is then brought in line with its area again as if that had just
+ * changed.  Source: Linux mm/gup.c check_vma_flags. */
+
+/* The rights that it takes, and whether it lacks one. */
+static int judge_peek(const struct vm_area *v, bool write, bool force, bool *ret_lacks)
+{
+	if (!v || v->flags & VM_HIDDEN)
+		return -EFAULT;
+	*ret_lacks = !(v->flags & (write ? VM_WRITE : VM_READ));
+	if (!*ret_lacks)
+		return 0;
+	if (write)
+		return force && (v->flags & (VM_MAYWRITE | VM_SHARED)) == VM_MAYWRITE ? 0 : -EFAULT;
+	return (force && v->flags & VM_MAYREAD) || v->flags & VM_WRITE ? 0 : -EFAULT;
+}
+
+/* One attempt.  Locked: mm.  VM_FAULT_*, or 0 and the page is pinned; *ret_err: it may not be. */
+static unsigned peek_page(struct mm *mm, struct task *tk, vaddr_t addr, bool write, bool force, int *ret_err)
+{
+	struct vm_area *v = vma_lookup(mm, tk, addr);
+	unsigned need = PG_VISIBLE | (write ? PG_WRITABLE : 0);
+	bool lacks = false;
+
+	*ret_err = judge_peek(v, write, force, &lacks);
+	if (*ret_err)
+		return 0;
+	struct page *pg = page_at(mm, PFN(addr));
+
+	if (!pg || (pg->flags & need) != need) {
+		struct fault_ctx fc = { .mm = mm, .task = tk, .area = v, .addr = addr, .pfn = PFN(addr), .write = write };
+
+		return handle_mm_fault(&fc);
+	}
+	if (pg->pins == UINT16_MAX) {
+		*ret_err = -ENOMEM;
+		return 0;
+	}
+	mm->mc->pinned += !pg->pins;
+	pg->pins++;
+	if (lacks)
+		pg->flags |= PG_DEFERRED;
+	return 0;
+}
+
+int pin_forced(struct mm *mm, struct task *tk, vaddr_t addr, bool write, bool force)
+{
+	struct machine *mc = mm->mc;
+	unsigned res;
+	int err;
+
+	if (!access_ok(mm, addr, 1))
+		return -EFAULT;
+	do {
+		mm_lock(mm);
+		do
+			res = peek_page(mm, tk, addr, write, force, &err);
+		while (res && !(res & VM_FAULT_ERROR));
+		mm_unlock(mm);
+	} while (res & VM_FAULT_OOM && mc->oom && mc->oom(mc, tk, addr));
+	if (res & VM_FAULT_OOM)
+		return -ENOMEM;
+	return res ? -EFAULT : err;
+}
+
+/* ---------------------------------------------------------------- the end */
+
 static void unpin_page(struct mm *mm, struct page *pg)
 {
 	if (!pg || !pg->pins || --pg->pins)

@@ -347,11 +347,46 @@ static void evict_dirty(struct evict *ev, char *buf)
 
 /* ---------------------------------------------------------------- batches */
 
+static bool page_recent(const struct task *tk, const struct page *pg)
+{
+	for (unsigned i = 0; i < TASK_RECENT; i++)
+		if (tk->recent[i] == pg->pfn)
+			return true;
+	return false;
+}
+
+static struct page *any_older(struct machine *mc, const struct task *tk)
+{
+	for (unsigned l = NR_LISTS; l--;)
+		for (struct page *pg = list_tail(mc, l); pg; pg = list_prev(mc, pg))
+			if (page_evictable(pg) && !page_recent(tk, pg))
+				return pg;
+	return NULL;
+}
+
+/* An instruction may need several pages at once.  Those that the thread has just got are no victims of its next fault while there are
+ * others, or it would not get on: with few frames a batch is all there are, and what comes along with one page fills them. */
+static void spare_recent(struct evict *ev)
+{
+	struct page *pg;
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < ev->n; i++)
+		if (!page_recent(ev->tk, ev->pg[i]))
+			ev->pg[k++] = ev->pg[i];
+	if (!k && ev->n && (pg = any_older(ev->mm->mc, ev->tk)))
+		ev->pg[k++] = pg;
+	if (k)
+		ev->n = k;
+}
+
 static void pick_victims(struct evict *ev)
 {
 	struct machine *mc = ev->mm->mc;
 
 	ev->n = mc->policy->victims(mc, ev->pg, evict_batch(mc));
+	if (ev->tk)
+		spare_recent(ev);
 }
 
 /* The dirty rest of a batch: some to the store, some home.  The lock is let go of. */
@@ -483,7 +518,8 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 }
 
 #define BEG_TIMES 200u
-#define BEG_NS 2000000000ull /* others may have to wait for a processor before they can give */
+#define BEG_NS 2000000000ull
+#define BEG_LONG_NS 15000000000ull /* while others have been asked and had no processor yet to answer */
 
 struct begging { unsigned vain; uint32_t given; uint64_t since; };
 
@@ -497,7 +533,9 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 
 	if (given != b->given || !b->since)
 		*b = (struct begging){ 0, given, now };
-	if (!mc->tree || (++b->vain > BEG_TIMES && now - b->since > BEG_NS))
+	if (!mc->tree)
+		return false;
+	if (++b->vain > BEG_TIMES && now - b->since > (tree_answers_due(mc) ? BEG_LONG_NS : BEG_NS))
 		return false;
 	mm_unlock(mm);
 	bool any = tree_ask(mc, SF_IOBUF_PAGES, false);
@@ -523,9 +561,8 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 			asked++;
 			continue;
 		}
-		if (idle < 8)
-			evict_one_batch(&ev);
-		else
+		evict_one_batch(&ev); /* what has failed so far was perhaps for a passing reason */
+		if (!ev.freed && idle >= 8)
 			evict_scan(&ev);
 		*dropped |= ev.dropped;
 		freed += ev.freed;

@@ -98,6 +98,8 @@ struct sf_proc_stat {
 	uint64_t swap_in, swap_out; /* pages */
 	uint64_t peak_resident;     /* pages */
 	char comm[16];              /* the program's name, as of the last execve */
+	uint32_t prog_major, prog_minor; /* … and its file */
+	uint64_t prog_ino;
 };
 
 /* One fault in the trace file; 64 bytes, little-endian.  The file starts with struct sf_trace_head. */

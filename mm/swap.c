@@ -212,15 +212,16 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 			return 0; /* the last ones went to others */
 		got = claim_run(sm, run);
 	} while (!got);
+	/* Counted before they are held: what a dead member holds is taken off the counts. */
+	__atomic_fetch_add(&sm->c->used, got, __ATOMIC_RELAXED);
+	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, got, __ATOMIC_ACQ_REL));
 	if (mc->me)
 		tree_hold(mc, mc->me, run.slot, got);
-	__atomic_fetch_add(&sm->c->used, got, __ATOMIC_RELAXED);
 	WRITE_ONCE(sm->c->hint, run.slot + got);
 	if (run.slot + got > READ_ONCE(sm->c->high)) {
 		sf_peak(&sm->c->high, run.slot + got);
 		machine_count_tables(mc);
 	}
-	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, got, __ATOMIC_RELAXED));
 	*ret_slot = run.slot;
 	return got;
 }

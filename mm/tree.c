@@ -11,7 +11,7 @@
 
 #define WORD_BITS 64u
 #define BORN_NS 20000000ull    /* a new member whose life nobody stands for yet is looked at more closely after so long */
-#define UNBORN_NS 1000000000ull /* a child whose parent has died may exist all the same, and not have run yet */
+#define UNBORN_NS 1000000000ull /* the same for a child of a dead parent, if nobody knows its number: it may exist and not have run yet */
 #define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
 #define ASK_NS 2000000ull
 #define COLD_NS 50000000ull
@@ -23,12 +23,18 @@ static uint64_t map_off(void) { return PAGE_ALIGN(sizeof(struct sf_tree)); }
 static uint64_t sums_off(uint64_t slots) { return map_off() + map_bytes(slots); }
 static uint64_t uses_off(uint64_t slots) { return sums_off(slots) + PAGE_ALIGN(slots * 4); }
 static uint64_t held_off(uint64_t slots) { return uses_off(slots) + PAGE_ALIGN(slots * 2); }
+static uint64_t windows_off(uint64_t slots) { return held_off(slots) + TREE_MEMBERS * map_bytes(slots); }
 
 size_t tree_bytes(uint64_t max_slots)
 {
 	uint64_t slots = max_slots ? max_slots + 1 : 0;
 
-	return held_off(slots) + TREE_MEMBERS * map_bytes(slots);
+	return windows_off(slots) + TREE_MEMBERS * TREE_WINDOW;
+}
+
+void *tree_window(struct sf_tree *t, const struct tree_member *m)
+{
+	return (char *)t + windows_off(t->nr_slots) + (uint64_t)(m - t->member) * TREE_WINDOW;
 }
 
 void tree_init(struct sf_tree *t, uint64_t bound, uint64_t max_slots)
@@ -172,6 +178,16 @@ static uint32_t living_sharer(struct machine *mc, const struct tree_member *m)
 	return 0;
 }
 
+/* A promised entry whose parent has died: was there a child, and where is it? */
+static bool is_stillborn(struct machine *mc, struct tree_member *m)
+{
+	if (mc->tree_ops->alive(READ_ONCE(m->pid)))
+		return false;
+	uint32_t child = __atomic_load_n(&m->child, __ATOMIC_ACQUIRE);
+
+	return !child || !mc->tree_ops->alive(child);
+}
+
 /* The mark is made by one thread's end; others of the process may still be running, and writing to its slots, for a moment. */
 static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 {
@@ -186,6 +202,8 @@ static bool is_dead(struct machine *mc, struct tree_member *m, uint64_t now)
 		return false;
 	if (!READ_ONCE(m->pid)) /* it has no number that we could ask for */
 		return life & TREE_DEAD;
+	if (state == TREE_BORN && !life && READ_ONCE(m->child) != TREE_UNTOLD)
+		return now - m->born > BORN_NS && is_stillborn(mc, m);
 	uint64_t grace = state == TREE_BORN && !life ? UNBORN_NS : BORN_NS;
 	bool watched = life && life != READ_ONCE(m->pid); /* by its helper; a program's thread may give its robust list to something else */
 
@@ -226,7 +244,7 @@ static void reap(struct machine *mc, struct tree_member *m, bool ours)
 	__atomic_fetch_sub(&mc->tree->live, 1, __ATOMIC_RELAXED);
 	m->used = m->swapped = m->asked = m->barren = 0;
 	memset(m->sharers, 0, sizeof(m->sharers));
-	m->life = 0;
+	m->life = m->child = 0;
 	__atomic_store_n(&m->reaper, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&m->state, TREE_FREE, __ATOMIC_RELEASE);
 }
@@ -353,6 +371,19 @@ bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
 	if (__atomic_load_n(&t->freed, __ATOMIC_ACQUIRE) != seen)
 		return true;
 	WRITE_ONCE(m->barren, now_ns(mc)); /* no answer: stopped, or starved of processor time */
+	return false;
+}
+
+bool tree_answers_due(struct machine *mc)
+{
+	struct sf_tree *t = mc->tree;
+
+	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
+		struct tree_member *m = &t->member[i];
+
+		if (m != mc->me && READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->asked) && READ_ONCE(m->granted) > FLOOR)
+			return true;
+	}
 	return false;
 }
 

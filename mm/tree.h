@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* tree.h - what the machines of several processes share: one bound, one swap map
  *
- *   struct sf_tree | map: a bit a slot | sums: 4 bytes a slot | uses: 2 bytes a slot | for each member a bit a slot: "I hold it"
+ *   struct sf_tree | map: a bit a slot | sums: 4 bytes a slot | uses: 2 bytes a slot | for each member a bit a slot: "I hold it" | a window
  *
  * Memory that all of them map, sparse and of zeros at first, touched by atomics alone: a member may be killed at any instruction.  What it held is
  * then given back by whoever needs it (tree_reap), from its entry: frames granted, and the slots in its map.  Every update is ordered so that a kill
@@ -15,6 +15,7 @@
 
 #define TREE_MEMBERS 512u
 #define TREE_SHARERS 4u
+#define TREE_UNTOLD 0xffffffffu
 #define TREE_DEAD 0x40000000u /* in life: the host has seen the process die (FUTEX_OWNER_DIED) */
 
 enum tree_state { TREE_FREE, TREE_BORN /* promised to a child that may not run yet */, TREE_LIVE, TREE_REAPED };
@@ -32,7 +33,7 @@ struct tree_member {
 	uint64_t born;      /* time of joining */
 	uint64_t slots_lo, slots_hi; /* its slots are in [lo, hi) */
 	uint32_t reaper;    /* while TREE_REAPED: who clears up */
-	uint32_t pad;
+	uint32_t child;     /* while TREE_BORN: written by the host when it has made the child, before that runs; TREE_UNTOLD: it will not be */
 	uint64_t active;    /* when it last needed a frame */
 	struct tree_question { /* one at a time, answered by the helper; the user-mode kernel's own business */
 		uint32_t lock;      /* process that asks; 0: nobody */
@@ -40,6 +41,7 @@ struct tree_member {
 		int32_t answer;
 		uint32_t answerer;  /* thread whose descriptor the answer is */
 		uint32_t done;      /* bumped with each answer */
+		uint64_t addr, len; /* memory that it is about */
 	} question;
 	uint32_t sharers[TREE_SHARERS]; /* other processes that work on its memory now (vfork), or 0 */
 } __attribute__((aligned(64)));
@@ -77,6 +79,10 @@ uint64_t *tree_map(struct sf_tree *t);
 uint32_t *tree_sums(struct sf_tree *t);
 uint16_t *tree_uses(struct sf_tree *t);
 
+/* Room for what goes between a member and who asks it. */
+#define TREE_WINDOW 0x10000ul
+void *tree_window(struct sf_tree *t, const struct tree_member *m);
+
 /* A member for a new process, or NULL when there are too many.  now: any clock in ns. */
 struct tree_member *tree_join(struct machine *mc, uint32_t pid, enum tree_state state);
 /* The child that a member was promised to by its parent makes it its own.  False: the parent has died, and somebody has given up waiting. */
@@ -101,6 +107,8 @@ void tree_unhold(struct machine *mc, struct tree_member *m, uint64_t slot);
 /* Ask another member for n frames and wait a moment: the largest of those who have not needed any for a while, else (unless cold_only) the largest.
  * False: nobody has anything, or the one that was asked did not answer.  Not locked. */
 bool tree_ask(struct machine *mc, uint64_t n, bool cold_only);
+/* Has anybody been asked who has not answered yet, with a yes or a no? */
+bool tree_answers_due(struct machine *mc);
 /* A helper's turn: give what is asked of this process.  Not locked. */
 void tree_answer(struct mm *mm);
 

@@ -111,6 +111,8 @@ struct port_ops {
 	 * untouched pages cost nothing; NULL when there is none. */
 	void *(*alloc)(struct port *p, size_t bytes);
 	void (*free)(struct port *p, void *mem, size_t bytes);
+	/* Optional (NULL, or false: it stays as it is).  Whole pages of such memory are zeros again, and cost nothing until they are touched. */
+	bool (*clear)(struct port *p, void *mem, size_t bytes);
 	/* Futex: sleep while *word == val (may wake early); wake up to count sleepers. */
 	void (*wait)(struct port *p, uint32_t *word, uint32_t val);
 	void (*wake)(struct port *p, uint32_t *word, int count);

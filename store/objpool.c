@@ -102,6 +102,14 @@ bool objpool_charge(struct objpool *op, uint64_t n)
 	return ok;
 }
 
+void objpool_uncharge(struct objpool *op, uint64_t n)
+{
+	store_lock(&op->lock, op->port);
+	SF_MISUSE(n > op->bytes);
+	WRITE_ONCE(op->bytes, op->bytes - n);
+	store_unlock(&op->lock, op->port);
+}
+
 uint64_t objpool_bytes(struct objpool *op)
 {
 	return READ_ONCE(op->bytes); /* asked for often; as good as an answer that is old when the lock is let go of */

@@ -46,6 +46,8 @@ void objpool_put(struct objpool *op, obj_t obj);
 void *objpool_ptr(const struct objpool *op, obj_t obj);
 /* Count n bytes of the caller's own against max_bytes.  False: no room, nothing counted. */
 bool objpool_charge(struct objpool *op, uint64_t n);
+/* They are no longer in memory. */
+void objpool_uncharge(struct objpool *op, uint64_t n);
 /* Bytes charged now. */
 uint64_t objpool_bytes(struct objpool *op);
 /* Panics unless lists, bitmaps and counts agree.  Nobody else may be using the pool. */

@@ -28,8 +28,8 @@ struct store_ops {
 	/* Optional.  From now on other processes use slots of the same store: what was private bookkeeping of contents below memory is given up.  Called before
 	 * the first fork, with no slot in flight if a tier keeps pages in memory; such a tier is private to each process. */
 	void (*share)(struct store *s);
-	/* Optional, of a memory tier with a store below: move pages down until memory() is less by so many bytes, or nothing is left to move.  No slot may be
-	 * in flight.  Number of pages moved. */
+	/* Optional, of a memory tier with a store below: move pages down until memory() is less by so many bytes, or nothing is left to move, and
+	 * give up tables that are empty then.  No slot may be in flight.  0: nothing has changed. */
 	uint64_t (*sink)(struct store *s, uint64_t bytes);
 	void (*close)(struct store *s);
 };

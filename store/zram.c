@@ -48,6 +48,8 @@ struct zram {
 	uint64_t touched[]; /* a bit for each page of entries */
 };
 
+_Static_assert(sizeof(struct workspace) % PAGE_SIZE == 0, "one can be given back without its neighbours");
+
 static struct zram *zram_of(struct store *s)
 {
 	return container_of(s, struct zram, store);
@@ -341,30 +343,65 @@ static bool sink_slot(struct zram *z, uint64_t slot)
 	return true;
 }
 
-/* In the order of slots, so that neighbours stay together; tables that were never touched are not looked at. */
+/* Memory of our own that holds nothing. */
+static bool give_back(struct zram *z, void *mem, uint64_t bytes)
+{
+	if (!z->port->ops->clear || !z->port->ops->clear(z->port, mem, bytes))
+		return false;
+	objpool_uncharge(&z->pool, bytes);
+	return true;
+}
+
+/* The slots of one page of the table, and the page.  False: the store below takes no more. */
+static bool sink_table_page(struct zram *z, uint64_t page, uint64_t *ret_moved)
+{
+	uint64_t first = page * SLOTS_PER_TABLE_PAGE, end = MIN(first + SLOTS_PER_TABLE_PAGE, z->max_slots);
+
+	for (uint64_t slot = first; slot < end; slot++) {
+		if (!z->entries[slot])
+			continue;
+		if (!sink_slot(z, slot))
+			return false;
+		++*ret_moved;
+	}
+	if (give_back(z, &z->entries[first], PAGE_SIZE)) {
+		__atomic_fetch_and(&z->touched[page / 64], ~(1ull << page % 64), __ATOMIC_RELEASE);
+		++*ret_moved;
+	}
+	return true;
+}
+
+/* No slot is in flight, so nobody compresses anything. */
+static uint64_t drop_workspaces(struct zram *z)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < NR_WORK; i++)
+		if (z->work_touched & 1u << i && z->work_free & 1u << i && give_back(z, &z->work[i], sizeof(struct workspace))) {
+			z->work_touched &= ~(1u << i);
+			n++;
+		}
+	return n;
+}
+
+/* In the order of slots, so that neighbours stay together; what was never touched is not looked at.  The tables go as well: a small process whose slots lie
+ * far apart has more of them than of objects. */
 static uint64_t zram_sink(struct store *s, uint64_t bytes)
 {
 	struct zram *z = zram_of(s);
-	uint64_t was = objpool_bytes(&z->pool), n = 0;
+	uint64_t was = objpool_bytes(&z->pool), n = 0, pages = (z->max_slots + SLOTS_PER_TABLE_PAGE - 1) / SLOTS_PER_TABLE_PAGE;
 
 	if (!s->below)
 		return 0;
-	for (uint64_t slot = 0; slot < z->max_slots; slot++) {
-		uint64_t page = slot / SLOTS_PER_TABLE_PAGE;
-
-		if (!(z->touched[page / 64] & 1ull << page % 64)) {
-			slot = (page + 1) * SLOTS_PER_TABLE_PAGE - 1;
+	for (uint64_t page = 0; page < pages; page++) {
+		if (!(z->touched[page / 64] & 1ull << page % 64))
 			continue;
-		}
-		if (!entry_is_object(z->entries[slot]))
-			continue;
-		if (!sink_slot(z, slot))
-			break;
-		n++;
+		if (!sink_table_page(z, page, &n))
+			return n;
 		if (objpool_bytes(&z->pool) + bytes <= was)
-			break;
+			return n;
 	}
-	return n;
+	return n + drop_workspaces(z);
 }
 
 static uint64_t zram_memory(struct store *s)

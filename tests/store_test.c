@@ -57,6 +57,11 @@ static void port_free(struct port *p, void *mem, size_t bytes)
 	assert_int_equal(munmap(mem, PAGE_ALIGN(bytes)), 0);
 }
 
+static bool port_clear(struct port *p, void *mem, size_t bytes)
+{
+	return !madvise(mem, bytes, MADV_DONTNEED);
+}
+
 static unsigned waits; /* calls of wait() so far */
 
 static void port_wait(struct port *p, uint32_t *word, uint32_t val)
@@ -71,7 +76,7 @@ static void port_wake(struct port *p, uint32_t *word, int count)
 }
 
 static const struct port_ops test_port_ops = {
-	.name = "test", .alloc = port_alloc, .free = port_free, .wait = port_wait, .wake = port_wake,
+	.name = "test", .alloc = port_alloc, .free = port_free, .clear = port_clear, .wait = port_wait, .wake = port_wake,
 };
 static struct port test_port = { .ops = &test_port_ops };
 
@@ -822,6 +827,40 @@ static void zram_counts_each_page_of_its_table_once(void **state)
 	s->ops->close(s);
 }
 
+/* Slots far apart: the table takes more than what it names. */
+static void zram_sinks_to_nothing(void **state)
+{
+	enum { N = 150, STEP = 701 };
+	int fd = temp_fd();
+	struct store *below = file_store(fd, 0), *s = zram(0, 1 << 18, below);
+	uint64_t empty = s->ops->memory(s), full, moved;
+	page_t p;
+
+	for (uint64_t round = 0; round < 3; round++) {
+		for (uint64_t i = 1; i <= N; i++)
+			put(s, i * STEP, i + round);
+		make_fill(p, 77);
+		assert_int_equal(s->ops->write(s, 2, 1, p), 0);
+		full = s->ops->memory(s);
+		assert_true(full > empty + N * PAGE_SIZE);
+		moved = s->ops->sink(s, 8 * PAGE_SIZE);
+		assert_in_range(moved, 1, N);
+		assert_in_range(s->ops->memory(s), empty + N / 2 * PAGE_SIZE, full - 8 * PAGE_SIZE);
+		while (s->ops->sink(s, 1 << 20))
+			;
+		assert_true(s->ops->memory(s) <= empty + 2 * PAGE_SIZE); /* descriptors */
+		assert_int_equal(info(s).objects + info(s).filled, 0);
+		for (uint64_t i = 1; i <= N; i++)
+			expect(s, i * STEP, i + round);
+		page_t got;
+		assert_int_equal(s->ops->read(s, 2, 1, got), 0);
+		assert_memory_equal(got, p, PAGE_SIZE);
+	}
+	s->ops->close(s);
+	below->ops->close(below);
+	close(fd);
+}
+
 static void zram_space_that_is_freed_is_used_again(void **state)
 {
 	struct store *s = zram(0, 10000, NULL);
@@ -1173,6 +1212,7 @@ int main(void)
 		T(zram_keeps_filled_pages_without_objects),
 		T(zram_counts_its_memory_and_gives_it_back),
 		T(zram_counts_each_page_of_its_table_once),
+		T(zram_sinks_to_nothing),
 		T(zram_space_that_is_freed_is_used_again),
 		T(zram_never_exceeds_its_bound),
 		T(zram_alone_says_no_space),

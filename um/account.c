@@ -28,6 +28,16 @@ void um_account_name(void)
 		um_snprintf(um.mc->own->comm, sizeof(um.mc->own->comm), "%s", um.comm);
 }
 
+void um_account_program(void)
+{
+	struct sf_proc_stat *own = um.mc->own;
+	if (own == um.shm->procs || !um.prog)
+		return;
+	own->prog_major = um.prog->major;
+	own->prog_minor = um.prog->minor;
+	WRITE_ONCE(own->prog_ino, um.prog->ino);
+}
+
 void um_account_close(struct thread *t)
 {
 	if (um.mc && um.mc->own && um.mc->own != um.shm->procs && t->proc == &um.first)

@@ -15,7 +15,6 @@
  *
  * A file is refused before anything is mapped wherever that can be told from its headers. */
 #include "um/exec.h"
-#include "um/proc.h"
 
 #include <linux/fcntl.h>
 #include <linux/personality.h>
@@ -299,6 +298,8 @@ static void name_process(struct exec_plan *pl, const char *path)
 	um_snprintf(um.exe, sizeof(um.exe), "%s", pl->prog.file->path);
 	file_get(pl->prog.file); /* for ever: /proc/self/exe */
 	um.exe_fd = pl->prog.file->fd;
+	um.prog = pl->prog.file;
+	um_account_program();
 }
 
 static void plan_free(struct exec_plan *pl)
@@ -347,6 +348,5 @@ void um_load_program(const char *path, const char *load, char *const *argv, char
 	if (err)
 		um_fail(missing ? 127 : 126, "cannot execute %s: %s", path_tail(path), e.why);
 	name_process(&pl, path == load ? path : pl.prog.file->path);
-	um_proc_init();
 	plan_free(&pl);
 }

@@ -7,7 +7,7 @@
  *
  * The table of open files is protected by the mm lock.  The last reference may be dropped with or without it, and a file whose count has
  * reached zero may still be found in the table: it is passed over. */
-#include "um/um.h"
+#include "um/tree.h"
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
@@ -286,6 +286,46 @@ void um_file_cut(struct thread *t, int fd, const char *path)
 		mm_lock(um.mm);
 	}
 	mm_unlock(um.mm);
+}
+
+/* ---------------------------------------------------------------- files that change */
+
+static bool same_file(const struct sf_file *f, const struct stat *st)
+{
+	return f && f->ino == st->st_ino && f->major == dev_major(st->st_dev) && f->minor == dev_minor(st->st_dev);
+}
+
+void um_file_changed(int fd, uint64_t off, uint64_t len)
+{
+	struct stat st;
+	if (host_call2(__NR_fstat, fd, HC_A(&st)))
+		return;
+	uint64_t first = PFN(off), end = PFN(PAGE_ALIGN(off + len));
+	mm_lock(um.mm);
+	for (struct vm_area *v = is_mapped(&st) ? find_vma(um.mm, NULL, 0) : NULL; v; v = vma_next(v)) {
+		uint64_t lo = MAX(first, v->pgoff), hi = MIN(end, v->pgoff + PFN(v->end - v->start));
+		if (!same_file(v->file, &st) || v->flags & VM_SHARED || lo >= hi)
+			continue;
+		vaddr_t start = v->start + ((lo - v->pgoff) << PAGE_SHIFT);
+		drop_file_pages(um.mm, start, start + ((hi - lo) << PAGE_SHIFT));
+	}
+	mm_unlock(um.mm);
+}
+
+/* Written down by each process for the others (um_account_program).  Who may not write hears that first. */
+bool um_runs_from(int dirfd, const char *path)
+{
+	struct stat st;
+	if (host_call4(__NR_newfstatat, dirfd, HC_A(path), HC_A(&st), 0) || (st.st_mode & S_FMT) != S_REG || !(st.st_mode & 0111))
+		return false;
+	uint32_t n = MIN(__atomic_load_n(&um.shm->nr_procs, __ATOMIC_ACQUIRE) + 1, UM_PROCS);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct sf_proc_stat *p = &um.shm->procs[i];
+		if (READ_ONCE(p->prog_ino) == st.st_ino && p->prog_major == dev_major(st.st_dev) && p->prog_minor == dev_minor(st.st_dev) &&
+		    !READ_ONCE(p->end_ns) && um_process_alive(p->pid))
+			return !host_call4(__NR_faccessat2, dirfd, HC_A(path), 2 /* W_OK */, 0x200 /* AT_EACCESS */);
+	}
+	return false;
 }
 
 /* ---------------------------------------------------------------- for the summary's symbols */

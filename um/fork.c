@@ -66,6 +66,7 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
 	um_account_open(-1);
 	um_account_name();
+	um_account_program();
 	int err = mm_fork_child(um.mm, um_tree_pid(), a->flags & CLONE_FILES);
 	um_unlock_threads();
 	mm_unlock(um.mm);
@@ -82,6 +83,21 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	return 0;
 }
 
+/* The host notes the child's number for the others, so that they know of it even if we are killed on the way back: but it has one place for that and for a pidfd. */
+static int64_t host_fork(const struct clone_args *a, int32_t *ret_pidfd)
+{
+	struct tree_member *m = um.mc->child;
+	uint64_t flags = (a->flags & ~OURS) | a->exit_signal;
+	void *told = ret_pidfd;
+	if (m && a->flags & CLONE_PIDFD) {
+		WRITE_ONCE(m->child, TREE_UNTOLD);
+	} else if (m) {
+		flags |= CLONE_PARENT_SETTID;
+		told = &m->child;
+	}
+	return host_call5(__NR_clone, flags, 0, told, 0, a->tls);
+}
+
 static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t *ret_pidfd)
 {
 	mm_lock(um.mm);
@@ -93,7 +109,7 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 	lock_all(t);
 	r = mm_fork_begin(um.mm);
 	if (!r) {
-		r = host_call5(__NR_clone, (a->flags & ~OURS) | a->exit_signal, 0, ret_pidfd, 0, a->tls);
+		r = host_fork(a, ret_pidfd);
 		if (!r)
 			return child_side(t, a);
 		mm_fork_end(um.mm, r < 0 ? 0 : (uint32_t)r);
@@ -189,6 +205,7 @@ static int64_t share_memory(struct thread *t, const struct clone_args *a, int32_
 	mm_fork_stores(um.mm);
 	mm_unlock(um.mm);
 	c->exec_mem = a->flags & CLONE_VFORK ? &left : NULL;
+	host_port_shared(um.port);
 	int64_t r = um_host_clone((a->flags & ~OURS) | CLONE_CHILD_CLEARTID | a->exit_signal, (char *)c + KSTACK_SIZE - FRAME_ROOM,
 				  (uintptr_t)ret_pidfd, &c->host_alive, a->tls);
 	if (r < 0)

@@ -19,7 +19,7 @@
 
 enum view {
 	V_MAPS, V_SMAPS, V_SMAPS_ROLLUP, V_STATM, V_STATUS, V_STAT, V_AUXV, V_CMDLINE, V_ENVIRON,
-	V_EXE,
+	V_EXE, V_MEM,
 	V_REFUSED,
 };
 
@@ -28,7 +28,7 @@ static const struct view_name views[] = {
 	{ "maps", V_MAPS, 0 }, { "smaps", V_SMAPS, 0 }, { "smaps_rollup", V_SMAPS_ROLLUP, 0 }, { "statm", V_STATM, 0 },
 	{ "status", V_STATUS, 0 }, { "stat", V_STAT, 0 }, { "auxv", V_AUXV, 0 }, { "cmdline", V_CMDLINE, 0 },
 	{ "environ", V_ENVIRON, 0 }, { "exe", V_EXE, 0 },
-	{ "mem", V_REFUSED, -EACCES }, { "pagemap", V_REFUSED, -EPERM }, { "numa_maps", V_REFUSED, -EACCES },
+	{ "mem", V_MEM, 0 }, { "pagemap", V_REFUSED, -EPERM }, { "numa_maps", V_REFUSED, -EACCES },
 	{ "map_files", V_REFUSED, -EPERM },
 };
 
@@ -144,7 +144,7 @@ static bool parse_who(const struct part *a, struct thread *t, struct proc_name *
 	}
 	if (!part_is(a, "self") && n != my_pid() && !is_own_thread(n)) {
 		pn->other = n;
-		return n && um.mc->tree;
+		return n && (um.mc->tree || pn->view->view == V_MEM);
 	}
 	um_snprintf(pn->host, sizeof(pn->host), "/proc/%.*s", (int)a->len, a->p);
 	return true;
@@ -257,6 +257,7 @@ static void make_text(struct text *text, const struct proc_name *pn, struct thre
 	case V_STATUS:
 	case V_STAT: host_based(text, pn, t); break;
 	case V_EXE:
+	case V_MEM:
 	case V_REFUSED: text->err = -EACCES; break;
 	}
 }
@@ -324,6 +325,10 @@ int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 	struct text text = { 0 };
 	if (!proc_parse(t, dirfd, path, &pn))
 		return -ENOSYS;
+	if (pn.view->view == V_MEM) { /* the host's, as a name and a position for um/remote.c */
+		WRITE_ONCE(um.shm->mem_files, 1);
+		return -ENOSYS;
+	}
 	if (pn.other)
 		return open_other(&pn, flags);
 	if (pn.view->view == V_EXE)

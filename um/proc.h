@@ -21,7 +21,6 @@ int text_host_file(struct text *t, const char *path);
 int64_t um_proc_answer(struct thread *t, uint32_t what, uint32_t tid);
 
 /* Once, while the host's map is still small: the host's own lines that the program sees too (vDSO and its like). */
-void um_proc_init(void);
 
 /* The views' text; each takes one consistent look under the mm lock.  Errors are left in text->err. */
 void proc_maps(struct text *t);

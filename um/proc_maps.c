@@ -2,7 +2,7 @@
 /* proc_maps.c - /proc/self/maps, smaps and smaps_rollup as the program's own story
  *
  * The program's areas come from the core, in Linux's format to the column.  The vDSO and its data really are the host's, above
- * TASK_SIZE; their lines are copied from the host's map, once, before it has grown.  The program does not see softfault's own
+ * TASK_SIZE; their lines are copied from the host's map, once, when somebody asks.  The program does not see softfault's own
  * memory.
  *
  * smaps counts from ptes and frame descriptors.  A page on the inactive list is resident, but not referenced. */
@@ -13,7 +13,7 @@
 
 /* One of the host's areas that the program sees. */
 static struct host_area { vaddr_t start, end; char line[128]; } host_areas[HOST_AREAS];
-static unsigned nr_host_areas;
+static unsigned nr_host_areas; /* 0: not read yet */
 
 /* ---------------------------------------------------------------- the host's lines */
 
@@ -40,35 +40,39 @@ static bool has_prefix(const char *s, const char *end, const char *prefix)
 }
 
 /* A line of the host's map: is it one of "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]"? */
-static void host_line(const char *line, const char *end)
+static void host_line(const char *line, const char *end, unsigned *n)
 {
 	const char *name = end;
 	while (name > line && name[-1] != ' ')
 		name--;
 	size_t len = (size_t)(end - line);
-	if (!has_prefix(name, end, "[v") || nr_host_areas == HOST_AREAS || len + 2 > sizeof(host_areas[0].line))
+	if (!has_prefix(name, end, "[v") || *n == HOST_AREAS || len + 2 > sizeof(host_areas[0].line))
 		return;
-	struct host_area *a = &host_areas[nr_host_areas++];
+	struct host_area *a = &host_areas[(*n)++];
 	memcpy(a->line, line, len);
 	a->line[len] = '\n';
 	const char *p = line;
 	a->start = hex_number(&p);
 	p++;
 	a->end = hex_number(&p);
-	if (a->start == um.vdso)
-		um.vdso_len = a->end - a->start;
 }
 
-void um_proc_init(void)
+/* How many there are.  Threads that ask at the same time all write the same. */
+static unsigned read_host_areas(void)
 {
 	struct text t = { 0 };
+	unsigned n = __atomic_load_n(&nr_host_areas, __ATOMIC_ACQUIRE);
+	if (n)
+		return n;
 	text_host_file(&t, "/proc/self/maps");
 	for (const char *p = t.buf, *end = p + t.len, *eol; p < end; p = eol + 1) {
 		for (eol = p; eol < end && *eol != '\n'; eol++)
 			;
-		host_line(p, eol);
+		host_line(p, eol, &n);
 	}
 	text_free(&t);
+	__atomic_store_n(&nr_host_areas, n, __ATOMIC_RELEASE);
+	return n;
 }
 
 /* ---------------------------------------------------------------- maps */
@@ -115,7 +119,7 @@ void proc_maps(struct text *t)
 		if (!(v->flags & VM_HIDDEN))
 			add_area_line(t, v);
 	mm_unlock(um.mm);
-	for (unsigned i = 0; i < nr_host_areas; i++)
+	for (unsigned i = 0, n = read_host_areas(); i < n; i++)
 		text_str(t, host_areas[i].line);
 }
 
@@ -234,7 +238,7 @@ void proc_smaps(struct text *t)
 		add_vm_flags(t, v->flags);
 	}
 	mm_unlock(um.mm);
-	for (unsigned i = 0; i < nr_host_areas; i++)
+	for (unsigned i = 0, n = read_host_areas(); i < n; i++)
 		add_host_smaps(t, &host_areas[i]);
 }
 

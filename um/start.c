@@ -79,6 +79,14 @@ static void map_shared(int fd)
 	um_inject_calls();
 }
 
+/* What other processes have counted in is there already.  A read maps its neighbours as well, a write only the one page. */
+static void touch_stats(void)
+{
+	const volatile char *s = (const volatile char *)&um.shm->stats;
+	for (size_t i = 0; i < sizeof(um.shm->stats); i += 16 * PAGE_SIZE)
+		(void)s[i];
+}
+
 static void read_auxv(char **envp)
 {
 	while (*envp)
@@ -106,22 +114,27 @@ static uint64_t host_rlimit(int which)
 	return lim[0];
 }
 
+static bool memory_is_limited(void)
+{
+	return host_rlimit(RLIM_AS) != UINT64_MAX || host_rlimit(RLIM_DATA) != UINT64_MAX;
+}
+
 /* What stands behind an ENOMEM at the start, most likely. */
 const char *um_memory_hint(int err)
 {
-	if (err != -ENOMEM || (host_rlimit(RLIM_AS) == UINT64_MAX && host_rlimit(RLIM_DATA) == UINT64_MAX))
-		return "";
-	return ", no room for tables: raise the hard limit (ulimit -Hv, -Hd) or give a smaller --swap-size";
+	return err != -ENOMEM || !memory_is_limited() ? "" : ", no room for tables: raise the hard limit (ulimit -Hv, -Hd) or give a smaller --swap-size";
 }
 
 static void make_port(void)
 {
 	const struct um_config *cfg = &um.shm->cfg;
 	const char *why = "";
+	bool no_huge = !host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	struct host_port_config hc = {
 		.engine = (enum host_engine)cfg->engine,
 		.lo = PAGE_SIZE, .hi = TASK_SIZE, .own_lo = PORT_LO, .own_hi = OWN_HI - TREE_ROOM,
-		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number,
+		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number, .alone = true, .no_huge = no_huge,
+		.scarce = memory_is_limited(),
 	};
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)
@@ -374,11 +387,12 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	check_minimum();
 	um.again = read_exec_state(passed, &state);
 	um_signals_init(t);
-	if (um.again)
+	if (um.again) {
 		um_signals_inherit(t, &state);
+		touch_stats();
+	}
 	um.foreign_pids = um.again && state.foreign_pids;
 	um.shm_arena = um.again ? state.shm_arena : -1;
-	host_call5(__NR_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	make_port();
 	make_machine();
 	um_tree_born(t);
@@ -392,6 +406,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 	}
 	um_account_open(um.again ? state.account : -1);
 	load_program(&state, argv, envp, &go);
+	um.mm->mdwe = um.again ? state.mdwe : 0;
 	if (!um.again) {
 		um.shm->start_ns = um.port->ops->now(um.port);
 		um.shm->start_real_ns = clock_ns(0);

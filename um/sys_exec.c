@@ -94,6 +94,7 @@ static int64_t state_file(struct thread *t, const char *path, int64_t prog_fd)
 	s->account = t->proc == &um.first ? um_account() : -1;
 	s->shm_arena = um.shm_arena;
 	s->rlim_stack = um.mm->limits.stack;
+	s->mdwe = um.mm->mdwe & MDWE_NO_INHERIT ? 0 : um.mm->mdwe;
 	s->prog_fd = (int32_t)prog_fd;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
 	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-exec"), MFD_ALLOW_SEALING), fd = low;

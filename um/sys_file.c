@@ -36,8 +36,13 @@ static int64_t open_path(struct call *c, int dirfd, unsigned at, uint32_t flags)
 		if (r != -ENOSYS)
 			return call_end(c, fd_result(r));
 		c->a[at] = HC_A(path_view(path, !(flags & O_NOFOLLOW_BIT)));
+		if (flags & (O_ACCMODE | O_TRUNC) && !(flags & O_PATH) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL) && um_runs_from(dirfd, (const char *)c->a[at]))
+			return call_end(c, -ETXTBSY);
 	}
-	return call_end(c, fd_result(call_sleep(c, t->nr)));
+	int64_t fd = call_end(c, fd_result(call_sleep(c, t->nr)));
+	if (fd >= 0 && flags & O_TRUNC)
+		um_file_cut(t, (int)fd, NULL);
+	return fd;
 }
 
 int64_t sys_open(struct thread *t)
@@ -59,6 +64,8 @@ int64_t sys_truncate(struct thread *t)
 	struct call c;
 	call_begin(&c, t);
 	c.a[0] = call_path(&c, t->arg[0], true);
+	if (c.a[0] && !is_bad(c.a[0]) && um_runs_from(AT_FDCWD, (const char *)c.a[0]))
+		return call_end(&c, -ETXTBSY);
 	int64_t r = call_host(&c, t->nr);
 	if (!r)
 		um_file_cut(t, -1, (const char *)c.a[0]);
@@ -71,6 +78,20 @@ int64_t sys_ftruncate(struct thread *t)
 	if (!r)
 		um_file_cut(t, (int)t->arg[0], NULL);
 	return r;
+}
+
+#define FALLOC_CHANGES 0x3au /* PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE */
+#define FALLOC_MOVES 0x28u   /* … of which these move all that follows */
+
+int64_t sys_fallocate(struct thread *t)
+{
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = fd_arg(t->arg[0]);
+	int64_t r = call_sleep(&c, t->nr);
+	if (!r && t->arg[1] & FALLOC_CHANGES)
+		um_file_changed((int)c.a[0], t->arg[2], t->arg[1] & FALLOC_MOVES ? UINT64_MAX / 2 : t->arg[3]);
+	return call_end(&c, r);
 }
 
 int64_t sys_openat(struct thread *t)

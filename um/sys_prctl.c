@@ -13,7 +13,7 @@ enum {
 	PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37,
 	PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39, PR_GET_TID_ADDRESS = 40, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42,
 	PR_CAP_AMBIENT = 47, PR_GET_SPECULATION_CTRL = 52, PR_SET_SPECULATION_CTRL = 53, PR_SET_IO_FLUSHER = 57, PR_GET_IO_FLUSHER = 58,
-	PR_GET_MDWE = 66, PR_GET_MEMORY_MERGE = 68,
+	PR_SET_MDWE = 65, PR_GET_MDWE = 66, PR_GET_MEMORY_MERGE = 68,
 	PR_GET_AUXV = 0x41555856, PR_SET_PTRACER = 0x59616d61,
 };
 #define COMM_LEN 16u
@@ -112,6 +112,20 @@ static int64_t get_thp(struct thread *t)
 	return t->arg[1] || t->arg[2] || t->arg[3] || t->arg[4] ? -EINVAL : (int64_t)READ_ONCE(thp_disabled);
 }
 
+/* Once is for ever.  Source: Linux kernel/sys.c prctl_set_mdwe. */
+static int64_t set_mdwe(struct thread *t)
+{
+	uint64_t bits = t->arg[1];
+	if (t->arg[2] || t->arg[3] || t->arg[4] || bits & ~(uint64_t)(MDWE_REFUSE_EXEC_GAIN | MDWE_NO_INHERIT) || bits == MDWE_NO_INHERIT)
+		return -EINVAL;
+	mm_lock(um.mm);
+	uint32_t now = um.mm->mdwe;
+	if (!now)
+		um.mm->mdwe = (uint32_t)bits;
+	mm_unlock(um.mm);
+	return now && now != bits ? -EPERM : 0;
+}
+
 int64_t sys_prctl(struct thread *t)
 {
 	switch ((int)t->arg[0]) {
@@ -120,7 +134,7 @@ int64_t sys_prctl(struct thread *t)
 	case PR_SET_SECUREBITS: case PR_SET_TIMERSLACK: case PR_GET_TIMERSLACK: case PR_TASK_PERF_EVENTS_DISABLE:
 	case PR_TASK_PERF_EVENTS_ENABLE: case PR_MCE_KILL: case PR_MCE_KILL_GET: case PR_SET_CHILD_SUBREAPER:
 	case PR_SET_NO_NEW_PRIVS: case PR_GET_NO_NEW_PRIVS: case PR_CAP_AMBIENT: case PR_GET_SPECULATION_CTRL:
-	case PR_SET_SPECULATION_CTRL: case PR_SET_IO_FLUSHER: case PR_GET_IO_FLUSHER: case PR_GET_MDWE: case PR_GET_MEMORY_MERGE:
+	case PR_SET_SPECULATION_CTRL: case PR_SET_IO_FLUSHER: case PR_GET_IO_FLUSHER: case PR_GET_MEMORY_MERGE:
 	case PR_SET_PTRACER:
 		return pass(t);
 	case PR_SET_PDEATHSIG: return set_pdeathsig(t);
@@ -132,6 +146,8 @@ int64_t sys_prctl(struct thread *t)
 	case PR_GET_SECCOMP: return get_seccomp(t);
 	case PR_SET_THP_DISABLE: return set_thp(t);
 	case PR_GET_THP_DISABLE: return get_thp(t);
+	case PR_SET_MDWE: return set_mdwe(t);
+	case PR_GET_MDWE: return t->arg[1] || t->arg[2] || t->arg[3] || t->arg[4] ? -EINVAL : (int64_t)READ_ONCE(um.mm->mdwe);
 	case PR_GET_TID_ADDRESS: return PUT_USER(t, uint64_t, t->arg[1], t->clear_child_tid);
 	case PR_GET_AUXV: return get_auxv(t);
 	case PR_SET_MM: return -EPERM;

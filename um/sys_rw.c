@@ -175,6 +175,8 @@ static int64_t issue_plain(struct rw *rw, struct abi_iovec *v, uint64_t n, uint6
 static int64_t plain(struct thread *t, unsigned dir, bool at)
 {
 	struct call c;
+	if (unlikely(READ_ONCE(um.shm->mem_files)) && um_is_mem_file(t->arg[0]))
+		return um_mem_file_rw(t, dir, at, false);
 	struct abi_iovec iov = { t->arg[1], MIN(t->arg[2], RW_MOST) };
 	call_begin(&c, t);
 	struct rw rw = { .c = &c, .iov = &iov, .n = 1, .total = iov.len, .dir = dir, .nr = t->nr, .issue = issue_plain,
@@ -249,6 +251,8 @@ static int64_t issue_vec(struct rw *rw, struct abi_iovec *v, uint64_t n, uint64_
 static int64_t vec(struct thread *t, unsigned dir, bool at)
 {
 	struct call c;
+	if (unlikely(READ_ONCE(um.shm->mem_files)) && um_is_mem_file(t->arg[0]))
+		return um_mem_file_rw(t, dir, at, true);
 	call_begin(&c, t);
 	struct vec_args a = { t->arg[3], t->arg[4], t->arg[5], at };
 	struct rw rw = { .c = &c, .dir = dir, .nr = t->nr, .issue = issue_vec, .fd = (int32_t)fd_arg(t->arg[0]), .arg = &a };
@@ -284,66 +288,3 @@ int64_t sys_vmsplice(struct thread *t)
 		return call_end(&c, c.err ? c.err : issue_vec(&rw, rw.iov, rw.n, 0, false));
 	return call_end(&c, rw_run(&rw));
 }
-
-/* ---------------------------------------------------------------- another process' memory: only our own */
-
-static bool pid_is_self(struct thread *t, int64_t pid)
-{
-	return pid == my_pid() || (pid > 0 && !host_call3(__NR_tgkill, my_pid(), pid, 0));
-}
-
-struct walk { struct abi_iovec *v; uint64_t n, i, off; };
-
-/* Where the next bytes are, and how many in a row. */
-static uint64_t walk_run(struct walk *w, vaddr_t *ret)
-{
-	while (w->i < w->n && w->off == w->v[w->i].len)
-		w->i++, w->off = 0;
-	if (w->i == w->n)
-		return 0;
-	*ret = w->v[w->i].base + w->off;
-	return w->v[w->i].len - w->off;
-}
-
-static int64_t copy_vectors(struct thread *t, struct walk *from, struct walk *to)
-{
-	char buf[PAGE_SIZE];
-	vaddr_t src, dst;
-	int64_t done = 0;
-	for (;;) {
-		uint64_t have = walk_run(from, &src), room = walk_run(to, &dst);
-		uint64_t n = MIN(MIN(have, room), sizeof(buf));
-		if (!n)
-			return done;
-		uint64_t got = n - copy_from_user(um.mm, &t->task, buf, src, n);
-		uint64_t put = got - copy_to_user(um.mm, &t->task, dst, buf, got);
-		done += (int64_t)put;
-		if (put < n)
-			return done ? done : -EFAULT;
-		from->off += n;
-		to->off += n;
-	}
-}
-
-static int64_t process_vm(struct thread *t, bool write)
-{
-	struct call c;
-	if (t->arg[5])
-		return -EINVAL;
-	if (t->arg[2] > IOV_MOST || t->arg[4] > IOV_MOST)
-		return -EINVAL;
-	call_begin(&c, t);
-	struct rw local = { .c = &c }, remote = { .c = &c };
-	if (!rw_import(&local, t->arg[1], t->arg[2]) || !rw_import(&remote, t->arg[3], t->arg[4]))
-		return call_end(&c, -EFAULT);
-	struct walk l = { local.iov, local.n, 0, 0 }, r = { remote.iov, remote.n, 0, 0 };
-	int64_t pid = (int32_t)t->arg[0];
-	if (!local.total || !remote.total)
-		return call_end(&c, 0);
-	if (!pid_is_self(t, pid))
-		return call_end(&c, host_call2(__NR_kill, pid, 0) == -ESRCH ? -ESRCH : -EPERM);
-	return call_end(&c, write ? copy_vectors(t, &l, &r) : copy_vectors(t, &r, &l));
-}
-
-int64_t sys_process_vm_readv(struct thread *t) { return process_vm(t, false); }
-int64_t sys_process_vm_writev(struct thread *t) { return process_vm(t, true); }

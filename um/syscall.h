@@ -181,9 +181,13 @@ static inline int64_t rw_host(struct rw *rw, bool sleep, uint64_t a, uint64_t b,
 #define H(name) int64_t name(struct thread *t)
 /* sys_rw.c */
 H(sys_read); H(sys_write); H(sys_pread64); H(sys_pwrite64); H(sys_readv); H(sys_writev); H(sys_preadv); H(sys_pwritev);
-H(sys_preadv2); H(sys_pwritev2); H(sys_getrandom); H(sys_vmsplice); H(sys_process_vm_readv); H(sys_process_vm_writev);
+H(sys_preadv2); H(sys_pwritev2); H(sys_getrandom); H(sys_vmsplice);
+/* remote.c: memory of processes; is it an open /proc/PID/mem, and read and write one by the call's own arguments */
+H(sys_process_vm_readv); H(sys_process_vm_writev); H(sys_process_madvise);
+bool um_is_mem_file(uint64_t fd);
+int64_t um_mem_file_rw(struct thread *t, unsigned dir, bool at, bool vector);
 /* sys_file.c, sys_ioctl.c */
-H(sys_open); H(sys_openat); H(sys_openat2); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
+H(sys_open); H(sys_openat); H(sys_openat2); H(sys_fallocate); H(sys_truncate); H(sys_ftruncate); H(sys_creat); H(sys_readlink); H(sys_readlinkat); H(sys_getdents64); H(sys_fcntl);
 H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);
@@ -202,7 +206,7 @@ H(sys_futex); H(sys_futex_waitv); H(sys_futex_wake); H(sys_futex_wait); H(sys_fu
 /* sys_mm.c, sys_numa.c */
 H(sys_mmap); H(sys_munmap); H(sys_mprotect); H(sys_mremap); H(sys_brk); H(sys_madvise); H(sys_msync); H(sys_mincore); H(sys_mlock);
 H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mprotect); H(sys_pkey_alloc); H(sys_pkey_free);
-H(sys_process_madvise); H(sys_remap_file_pages); H(sys_mseal); H(sys_set_mempolicy_home_node); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
+H(sys_remap_file_pages); H(sys_mseal); H(sys_set_mempolicy_home_node); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
 /* sys_keys.c, sys_mount.c */
 H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
 /* sys_shm.c */

@@ -351,7 +351,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_FD(signalfd, FD, IN(8), INT),
 	SYS_FD(timerfd_create, INT, INT),
 	SYS_FD(eventfd, INT),
-	SYS_EINTR(fallocate, FD, INT, INT, INT),
+	SYS_HN(fallocate),
 	SYS(timerfd_settime, FD, INT, IN(ITIMER), OUT(ITIMER)),
 	SYS(timerfd_gettime, FD, OUT(ITIMER)),
 	SYS_H(accept4),

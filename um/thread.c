@@ -216,6 +216,7 @@ int64_t um_clone_thread(struct thread *t, const struct clone_args *a)
 		uint64_t flags = (a->flags & ~(uint64_t)(CLONE_CHILD_SETTID | CLONE_PARENT_SETTID | CLONE_DETACHED)) |
 				 CLONE_CHILD_CLEARTID | (ptid ? CLONE_PARENT_SETTID : 0);
 		__atomic_fetch_add(&t->proc->threads, 1, __ATOMIC_RELAXED);
+		host_port_shared(um.port);
 		r = um_host_clone(flags, (char *)c + KSTACK_SIZE - FRAME_ROOM, ptid, &c->host_alive, a->tls);
 		if (r < 0) {
 			__atomic_fetch_sub(&t->proc->threads, 1, __ATOMIC_RELAXED);

@@ -21,7 +21,7 @@ struct robust { uint64_t list, offset, pending, node; };
 /* ---------------------------------------------------------------- what the core asks of us */
 
 /* Zombies are dead. */
-static bool process_alive(uint32_t pid)
+bool um_process_alive(uint32_t pid)
 {
 	struct { int32_t fd; int16_t events, revents; } p = { .events = 1 /* POLLIN */ };
 	int64_t fd = host_call2(__NR_pidfd_open, pid, 0);
@@ -47,7 +47,7 @@ static void shared_wake(uint32_t *word, int count)
 
 static uint32_t own_pid(void) { return my_pid(); }
 
-static const struct tree_ops ops = { .self = own_pid, .alive = process_alive, .wait = shared_wait, .wake = shared_wake };
+static const struct tree_ops ops = { .self = own_pid, .alive = um_process_alive, .wait = shared_wait, .wake = shared_wake };
 
 /* ---------------------------------------------------------------- making */
 
@@ -126,10 +126,14 @@ static void answer_question(struct thread *t, struct tree_question *q)
 	uint32_t what = __atomic_exchange_n(&q->what, 0, __ATOMIC_ACQ_REL);
 	if (!what)
 		return;
-	if (last >= 0)
-		host_call1(__NR_close, last); /* whoever wanted it has it, or is gone */
-	last = um_proc_answer(t, what, READ_ONCE(q->tid));
-	q->answer = (int32_t)last;
+	if (what >= ASK_MEMORY) {
+		q->answer = um_remote_answer(t, what, q, tree_window(um.mc->tree, um.mc->me));
+	} else {
+		if (last >= 0)
+			host_call1(__NR_close, last); /* whoever wanted it has it, or is gone */
+		last = um_proc_answer(t, what, READ_ONCE(q->tid));
+		q->answer = (int32_t)last;
+	}
 	q->answerer = t->task.tid;
 	__atomic_fetch_add(&q->done, 1, __ATOMIC_RELEASE);
 	shared_wake(&q->done, INT32_MAX);
@@ -140,7 +144,7 @@ static bool question_lock(struct tree_question *q)
 	const uint64_t ms[2] = { 0, 1000000 };
 	for (int i = 0; i < QUESTION_TRIES; i++) {
 		uint32_t who = READ_ONCE(q->lock);
-		if ((!who || !process_alive(who)) &&
+		if ((!who || !um_process_alive(who)) &&
 		    __atomic_compare_exchange_n(&q->lock, &who, my_pid(), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 		host_call2(__NR_nanosleep, HC_A(ms), 0);
@@ -148,16 +152,21 @@ static bool question_lock(struct tree_question *q)
 	return false;
 }
 
+/* A question that nobody has taken up is withdrawn after a while (the process may be stopped); one that has been is waited for. */
 static bool question_ask(struct tree_member *m, uint32_t what, uint32_t tid)
 {
 	struct tree_question *q = &m->question;
-	uint32_t done = __atomic_load_n(&q->done, __ATOMIC_ACQUIRE);
+	uint32_t done = __atomic_load_n(&q->done, __ATOMIC_ACQUIRE), pid = READ_ONCE(m->pid);
 	WRITE_ONCE(q->tid, tid);
 	__atomic_store_n(&q->what, what, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&m->wake, 1, __ATOMIC_RELEASE);
 	shared_wake(&m->wake, 1);
-	shared_wait(&q->done, done, QUESTION_NS);
-	return __atomic_load_n(&q->done, __ATOMIC_ACQUIRE) != done;
+	do {
+		shared_wait(&q->done, done, QUESTION_NS);
+		if (__atomic_load_n(&q->done, __ATOMIC_ACQUIRE) != done)
+			return true;
+	} while (!__atomic_exchange_n(&q->what, 0, __ATOMIC_ACQ_REL) && um_process_alive(pid) && READ_ONCE(m->pid) == pid);
+	return false;
 }
 
 static struct tree_member *member_of(uint32_t pid)
@@ -170,6 +179,29 @@ static struct tree_member *member_of(uint32_t pid)
 	}
 	return NULL;
 }
+
+/* A process that has just been forked may not have had its first words yet, and nobody knows its number. */
+static bool some_unborn(void)
+{
+	struct sf_tree *tree = um.mc->tree;
+	for (uint32_t i = 0; tree && i < READ_ONCE(tree->top); i++)
+		if (READ_ONCE(tree->member[i].state) == TREE_BORN)
+			return true;
+	return false;
+}
+
+static struct tree_member *member_wait(uint32_t pid)
+{
+	const uint64_t ms[2] = { 0, 1000000 };
+	struct tree_member *m = member_of(pid);
+	for (int i = 0; !m && i < QUESTION_TRIES && some_unborn(); i++) {
+		host_call2(__NR_nanosleep, HC_A(ms), 0);
+		m = member_of(pid);
+	}
+	return m;
+}
+
+bool um_tree_has(uint32_t pid) { return member_wait(pid); }
 
 uint32_t um_tree_helper(uint32_t pid)
 {
@@ -191,6 +223,23 @@ int64_t um_tree_question(uint32_t pid, uint32_t what, uint32_t tid, int64_t (*fn
 		um_snprintf(path, sizeof(path), "/proc/%u/fd/%d", m->question.answerer, (int)r);
 		r = fn(path, arg);
 	}
+	__atomic_store_n(&m->question.lock, 0, __ATOMIC_RELEASE);
+	return r;
+}
+
+int64_t um_tree_memory(uint32_t pid, uint32_t what, uint32_t arg, vaddr_t addr, void *buf, uint64_t len)
+{
+	struct tree_member *m = member_wait(pid);
+	if (!m || m == um.mc->me || !question_lock(&m->question))
+		return -ENOSYS;
+	void *window = tree_window(um.mc->tree, m);
+	m->question.addr = addr;
+	m->question.len = len;
+	if (what == ASK_WRITE || what == ASK_POKE)
+		memcpy(window, buf, len);
+	int64_t r = question_ask(m, what, arg) ? m->question.answer : -ENOSYS;
+	if (r > 0 && (what == ASK_READ || what == ASK_PEEK))
+		memcpy(buf, window, (uint64_t)r);
 	__atomic_store_n(&m->question.lock, 0, __ATOMIC_RELEASE);
 	return r;
 }
@@ -331,7 +380,7 @@ static bool begin_choice(struct sf_tree *tree)
 	uint32_t none = 0;
 	if (__atomic_compare_exchange_n(&tree->oom, &none, my_pid(), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return true;
-	if (!process_alive(none))
+	if (!um_process_alive(none))
 		__atomic_compare_exchange_n(&tree->oom, &none, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	return false;
 }

@@ -6,7 +6,7 @@
  * that stack is the program's saved context, and returning from the handler is the return to user mode.  From a call site that was trapped often
  * it comes by a jump instead (fast.c).
  *
- * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), fd.c. */
+ * Files: entry.S start.c trap.c signal.c thread.c (entry and exit), syscall.c systab.c sys_*.c (calls), exec.c (ELF), proc.c (views), remote.c (memory of others), fd.c. */
 #ifndef SF_UM_H
 #define SF_UM_H
 
@@ -104,8 +104,9 @@ struct um_process {
 	uint32_t helper_tid;      /* a thread of ours beside the program's (um/tree.c), or 0 */
 	char exe[4096];           /* absolute path of the program */
 	int exe_fd;               /* ours, or -1 */
+	struct sf_file *prog;     /* the program's file, held for ever */
 	uint64_t auxv[64]; unsigned auxv_len; /* as given to the program, for /proc/self/auxv */
-	vaddr_t vdso; uint64_t vdso_len;  /* the host's vDSO, as it lies */
+	vaddr_t vdso;             /* the host's vDSO */
 	uint64_t dead_min_flt, dead_maj_flt; /* faults of threads that ended */
 	bool seccomp;             /* system calls trapped by seccomp, not SUD */
 	char comm[16];
@@ -207,6 +208,7 @@ struct um_exec_state {
 	int shm_arena;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
 	uint64_t rlim_stack;
+	uint32_t mdwe;
 	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
 	char path[4096];
 };
@@ -221,6 +223,8 @@ void um_account_open(int i);
 int um_account(void);
 /* The program's name has changed. */
 void um_account_name(void);
+/* What file it executes. */
+void um_account_program(void);
 /* The process is about to end by its own doing. */
 void um_account_close(struct thread *t);
 
@@ -230,6 +234,10 @@ void um_account_close(struct thread *t);
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
 /* A file has been cut (path NULL: fd): its private mappings follow. */
 void um_file_cut(struct thread *t, int fd, const char *path);
+/* These bytes of it have changed: private pages that were never written are dropped. */
+void um_file_changed(int fd, uint64_t off, uint64_t len);
+/* Does a process of the run execute that file? */
+bool um_runs_from(int dirfd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }

@@ -99,7 +99,8 @@ static int segv_reserve(struct port *p, vaddr_t va, size_t n, bool exec)
 	r = hp_call(hp, __NR_mmap, va, BYTES(n), PROT_NONE, flags, -1, 0);
 	if (r != (int64_t)va)
 		return (int)r;
-	hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
+	if (!hp->cfg.no_huge)
+		hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
 	if (n >= PRIME_PAGES)
 		prime(hp, va);
 	if (exec)

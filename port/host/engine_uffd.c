@@ -201,20 +201,23 @@ static void give_slots(struct host_port *hp, hid_t first, uint32_t n)
 	slots_mark(arena_of(hp, first), first & ~HID_EXEC, n, false);
 }
 
-/* One call for all stale ranges where the host can (6.13), else one each. */
+/* One call for all stale ranges where the host can (6.15), else one each. */
 static bool discard_stale_at_once(struct host_port *hp)
 {
 	struct { uint64_t base, len; } iov[STALE_MAX];
 	uint64_t total = 0;
 
-	if (hp->pidfd < 0 || hp->nr_stale < 2)
+	if (hp->no_batches || hp->nr_stale < 2)
 		return false;
 	for (unsigned i = 0; i < hp->nr_stale; i++) {
 		iov[i].base = slot_va(hp, hp->stale[i].first);
 		iov[i].len = BYTES(hp->stale[i].n);
 		total += iov[i].len;
 	}
-	return hp_call(hp, __NR_process_madvise, hp->pidfd, iov, hp->nr_stale, MADV_DONTNEED, 0) == (int64_t)total;
+	int64_t r = hp_call(hp, __NR_process_madvise, PIDFD_SELF, iov, hp->nr_stale, MADV_DONTNEED, 0);
+
+	hp->no_batches = r == -EBADF || r == -EINVAL || r == -ENOSYS || r == -EPERM;
+	return r == (int64_t)total;
 }
 
 static void flush_stale(struct host_port *hp)
@@ -245,13 +248,18 @@ static void add_stale(struct host_port *hp, hid_t first, uint32_t n)
 		flush_stale(hp);
 }
 
+static bool arena_ready(struct host_port *hp, bool exec);
+
 /* Names for n pages to be hidden from va.  false: the arena has no such run. */
 static bool take_names(struct host_port *hp, vaddr_t va, uint32_t n, hid_t *ret)
 {
 	bool exec = pm_get(&hp->pm, PFN(va)) & PM_X;
 	struct arena *a = &hp->arena[exec];
-	uint32_t slot = take_slots(a, n);
+	uint32_t slot;
 
+	if (!arena_ready(hp, exec))
+		return false;
+	slot = take_slots(a, n);
 	if (slot == MAX_SLOTS && hp->nr_stale) {
 		flush_stale(hp);
 		slot = take_slots(a, n);
@@ -279,17 +287,19 @@ static unsigned range_prot(bool exec)
 	return PROT_READ | PROT_WRITE | (exec ? PROT_EXEC : 0);
 }
 
-/* PROT_NONE until it is registered, so that no touch can ever find the host's own zeros there. */
+/* PROT_NONE until it is registered, so that no touch can ever find the host's own zeros there; unless nobody else is there to touch. */
 static int map_range(struct host_port *hp, vaddr_t va, uint64_t n, bool exec)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-	int64_t r = hp_call(hp, __NR_mmap, va, BYTES(n), PROT_NONE, flags, -1, 0);
+	const bool alone = hp->cfg.alone;
+	int64_t r = hp_call(hp, __NR_mmap, va, BYTES(n), alone ? range_prot(exec) : PROT_NONE, flags, -1, 0);
 
 	if (r != (int64_t)va)
 		return (int)r;
-	hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
+	if (!hp->cfg.no_huge)
+		hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
 	r = register_range(hp, va, n);
-	if (!r)
+	if (!r && !alone)
 		r = hp_call(hp, __NR_mprotect, va, BYTES(n), range_prot(exec));
 	if (r)
 		hp_unmap(hp, va, BYTES(n));
@@ -582,33 +592,6 @@ static int uffd_move(struct port *p, vaddr_t from, vaddr_t to, size_t n)
 
 /* ---------------------------------------------------------------- the arena's beginning and end */
 
-/* Twice the pages that can be in memory, so that runs are found; untouched slots cost nothing.  A host that counts every
- * mapping against its memory may refuse so much. */
-static int arena_open(struct host_port *hp, struct arena *a, uint64_t pages, bool exec)
-{
-	void *mem = NULL;
-
-	pages = MIN(2 * pages + 1024, (uint64_t)MAX_SLOTS) & ~63ull;
-	pages = MIN(pages, (hp->own.hi - hp->own.next) >> (PAGE_SHIFT + 2) & ~63ull);
-	for (; pages >= 1024 && !mem; pages = mem ? pages : pages / 2 & ~63ull)
-		mem = own_alloc(hp, BYTES(pages), (int)range_prot(exec));
-	if (!mem)
-		return -ENOMEM;
-	a->base = (vaddr_t)mem;
-	a->slots = (uint32_t)pages;
-	a->map = own_alloc(hp, pages / 8, PROT_READ | PROT_WRITE);
-	return a->map ? register_range(hp, a->base, pages) : -ENOMEM;
-}
-
-static void arena_close(struct host_port *hp, struct arena *a)
-{
-	if (a->base)
-		own_free(hp, (void *)a->base, BYTES(a->slots));
-	if (a->map)
-		own_free(hp, a->map, a->slots / 8);
-	*a = (struct arena){ 0 };
-}
-
 static uint64_t most_pages(struct host_port *hp)
 {
 	uint64_t info[14] = { 0 }; /* struct sysinfo: word 4 totalram, last quarter word mem_unit */
@@ -620,14 +603,59 @@ static uint64_t most_pages(struct host_port *hp)
 	return info[4] * MAX((uint32_t)info[13], 1u) >> PAGE_SHIFT;
 }
 
-/* Reading them once makes them the host's zero page, which costs no memory. */
-static int zeros_open(struct host_port *hp)
+/* Twice the pages that can be in memory, so that runs are found; untouched slots cost nothing.  A host that counts every
+ * mapping against its memory may refuse so much. */
+static int arena_map(struct host_port *hp, struct arena *a, bool exec)
 {
-	hp->zeros = own_alloc(hp, BYTES(ZERO_PAGES), PROT_READ);
-	for (unsigned i = 0; hp->zeros && i < ZERO_PAGES; i++)
-		(void)*((volatile const char *)hp->zeros + BYTES(i));
-	return hp->zeros ? 0 : -ENOMEM;
+	uint64_t pages = most_pages(hp);
+	void *mem = NULL;
+
+	pages = MIN(2 * pages + 1024, (uint64_t)MAX_SLOTS) & ~63ull;
+	pages = MIN(pages, (hp->own.hi - hp->own.next) >> (PAGE_SHIFT + 2) & ~63ull);
+	for (; pages >= 1024 && !mem; pages = mem ? pages : pages / 2 & ~63ull)
+		mem = own_alloc(hp, BYTES(pages), (int)range_prot(exec));
+	if (!mem)
+		return -ENOMEM;
+	a->base = (vaddr_t)mem;
+	a->slots = (uint32_t)pages;
+	a->map = own_alloc(hp, pages / 8, PROT_READ | PROT_WRITE);
+	return a->map ? 0 : -ENOMEM;
 }
+
+static void arena_close(struct host_port *hp, struct arena *a)
+{
+	if (a->base)
+		own_free(hp, (void *)a->base, BYTES(a->slots));
+	if (a->map)
+		own_free(hp, a->map, a->slots / 8);
+	*a = (struct arena){ 0 };
+}
+
+static int arena_open(struct host_port *hp, bool exec)
+{
+	struct arena *a = &hp->arena[exec];
+	int r = a->base ? 0 : arena_map(hp, a, exec);
+
+	if (r) {
+		arena_close(hp, a);
+		return r;
+	}
+	r = register_range(hp, a->base, a->slots);
+	a->registered = !r;
+	return r;
+}
+
+/* Many a process ends before it hides its first page: the arenas, and their registration after fork, wait for that. */
+static bool arena_ready(struct host_port *hp, bool exec)
+{
+	if (likely(hp->arena[exec].registered))
+		return true;
+	if (arena_open(hp, exec))
+		return false;
+	hp_maps_changed(hp, 4);
+	return true;
+}
+
 
 static void uffd_close(struct host_port *hp)
 {
@@ -635,27 +663,26 @@ static void uffd_close(struct host_port *hp)
 		arena_close(hp, &hp->arena[i]);
 	if (hp->zeros)
 		own_free(hp, hp->zeros, BYTES(ZERO_PAGES));
-	if (hp->pidfd >= 0)
-		host_call1(__NR_close, hp->pidfd);
 	if (hp->uffd >= 0)
 		host_call1(__NR_close, hp->uffd);
 	hp->zeros = NULL;
-	hp->uffd = hp->pidfd = -1;
+	hp->uffd = -1;
 }
 
+/* The host fills in its zero page, which costs no memory, as it reads them.  Where addresses are scarce the arenas' are taken at once. */
 static int tables_open(struct host_port *hp)
 {
-	uint64_t pages = most_pages(hp);
-	int r = zeros_open(hp);
+	int r = 0;
 
-	if (!r)
-		r = arena_open(hp, &hp->arena[0], pages, false);
-	if (!r)
-		r = arena_open(hp, &hp->arena[1], pages, true);
+	hp->zeros = own_alloc(hp, BYTES(ZERO_PAGES), PROT_READ);
+	if (!hp->zeros)
+		return -ENOMEM;
+	for (int i = 0; i < 2 && !r && (hp->cfg.reserved || hp->cfg.scarce); i++)
+		r = arena_open(hp, i);
 	return r;
 }
 
-static int open_descriptors(struct host_port *hp)
+static int open_descriptor(struct host_port *hp)
 {
 	struct uffd_open u;
 	int r = uffd_try_open(&u);
@@ -664,10 +691,7 @@ static int open_descriptors(struct host_port *hp)
 		return r;
 	hp->uffd = hp_keep_fd(hp, u.fd);
 	hp->can_move = u.features & UFFD_FEATURE_MOVE;
-	if (hp->uffd < 0)
-		return hp->uffd;
-	hp->pidfd = hp_keep_fd(hp, hp_call(hp, __NR_pidfd_open, hp_call(hp, __NR_getpid, 0), 0));
-	return 0;
+	return hp->uffd < 0 ? hp->uffd : 0;
 }
 
 /* ---------------------------------------------------------------- fork
@@ -679,14 +703,14 @@ static int uffd_fork_child(struct port *p, bool shares_files)
 	struct host_port *hp = to_host(p);
 	int r = 0;
 
-	if (!shares_files) {
+	if (!shares_files)
 		host_call1(__NR_close, hp->uffd);
-		if (hp->pidfd >= 0)
-			host_call1(__NR_close, hp->pidfd);
+	r = open_descriptor(hp);
+	for (int i = 0; i < 2 && !r; i++) {
+		hp->arena[i].registered = false;
+		if (hp->arena[i].used)
+			r = arena_open(hp, i);
 	}
-	r = open_descriptors(hp);
-	for (int i = 0; i < 2 && !r; i++)
-		r = register_range(hp, hp->arena[i].base, hp->arena[i].slots);
 	return r;
 }
 
@@ -740,7 +764,6 @@ static int uffd_open_engine(struct host_port *hp, const char **ret_why)
 		uffd_close(hp);
 		return r;
 	}
-	hp->pidfd = hp_keep_fd(hp, hp_call(hp, __NR_pidfd_open, hp_call(hp, __NR_getpid, 0), 0));
 	hp->port.cluster = 16;
 	return 0;
 }

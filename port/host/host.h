@@ -37,7 +37,7 @@ struct host_probe {
 	bool proc_mem;        /* /proc/self/mem writes through PROT_NONE */
 	int proc_mem_errno;
 	bool madv_populate;   /* MADV_POPULATE_WRITE (5.14) */
-	bool process_madvise; /* of our own ranges with MADV_DONTNEED (6.13) */
+	bool process_madvise; /* of our own ranges with MADV_DONTNEED, named by PIDFD_SELF (6.15) */
 	uint64_t max_map_count;
 };
 void host_probe(struct host_probe *ret); /* leaves nothing behind */
@@ -51,6 +51,9 @@ struct host_port_config {
 	uint64_t bound_pages; /* sizes the arena; 0: by physical memory */
 	int fd_base;
 	bool reserved; /* both ranges are mappings of the caller's already (PROT_NONE), and stay so: nobody else may ever get addresses there */
+	bool scarce; /* addresses may run out: have what will be needed now, or fail now */
+	bool alone; /* one thread for all of the program's memory, until host_port_shared */
+	bool no_huge; /* the process has no huge pages at all (PR_SET_THP_DISABLE) */
 	bool host_touch; /* uffd only: faults are messages to host_port_uffd, those of the host kernel's own touches too */
 	uint32_t (*self)(struct port *p); /* this thread's number, never 0; NULL: the host's thread id (a system call each time) */
 };
@@ -58,6 +61,8 @@ struct host_port;
 /* -ENODEV: the asked-for engine does not work here; *ret_why says what failed. */
 int host_port_create(const struct host_port_config *cfg, struct port **ret, const char **ret_why);
 void host_port_destroy(struct port *p);
+/* From here on other threads may touch the program's memory at any time. */
+void host_port_shared(struct port *p);
 /* The signal by which this engine reports faults on private memory (SIGBUS for uffd, SIGSEGV for segv); shared mappings always SIGSEGV. */
 int host_port_signo(struct port *p);
 /* The descriptor of a port with host_touch; readers never block in it. */

@@ -25,6 +25,9 @@ struct uffdio_move { __u64 dst, src, len, mode; __s64 move; };
 #ifndef UFFD_FEATURE_MOVE
 #define UFFD_FEATURE_MOVE (1 << 16)
 #endif
+#ifndef PIDFD_SELF
+#define PIDFD_SELF (-10000)
+#endif
 #define UFFD_NEEDED ((uint64_t)(UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP))
 
 /* ---------------------------------------------------------------- protmap.c
@@ -93,7 +96,7 @@ struct host_engine_ops {
 extern const struct port_ops uffd_port_ops, segv_port_ops;
 extern const struct host_engine_ops uffd_engine, segv_engine;
 
-struct arena { vaddr_t base; uint32_t slots, used, cursor; uint64_t *map; };
+struct arena { vaddr_t base; uint32_t slots, used, cursor; uint64_t *map; bool registered; };
 #define STALE_MAX 16
 #define STALE_PAGES 32
 
@@ -108,8 +111,8 @@ struct host_port {
 	int64_t map_base;      /* host mappings but for edges, as last counted, plus what was reserved since */
 	uint64_t map_drift;    /* reservations and releases since then */
 	/* uffd */
-	int uffd, pidfd;
-	bool can_move;
+	int uffd;
+	bool can_move, no_batches;
 	void *zeros;           /* ZERO_PAGES pages */
 	struct arena arena[2]; /* plain and executable */
 	struct stale { hid_t first; uint32_t n; } stale[STALE_MAX]; /* arena pages whose contents are no longer wanted */
@@ -146,6 +149,7 @@ const void *hp_view(struct port *p, vaddr_t va);
 int hp_sole(struct port *p, vaddr_t va);
 void *hp_alloc(struct port *p, size_t bytes);
 void hp_free(struct port *p, void *mem, size_t bytes);
+bool hp_clear(struct port *p, void *mem, size_t bytes);
 void hp_wait(struct port *p, uint32_t *word, uint32_t val);
 void hp_wake(struct port *p, uint32_t *word, int count);
 uint64_t hp_now(struct port *p);
@@ -158,7 +162,7 @@ uint32_t hp_self(struct port *p);
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \
 	.view = hp_view, .sole = hp_sole,      \
-	.alloc = hp_alloc, .free = hp_free,    \
+	.alloc = hp_alloc, .free = hp_free, .clear = hp_clear, \
 	.wait = hp_wait, .wake = hp_wake,      \
 	.now = hp_now, .self = hp_self
 

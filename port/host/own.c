@@ -70,7 +70,8 @@ static void give_address(struct own *o, vaddr_t lo, vaddr_t hi)
 
 void *own_alloc(struct host_port *hp, size_t bytes, int prot)
 {
-	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (hp->cfg.reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (hp->cfg.reserved ? MAP_FIXED : MAP_FIXED_NOREPLACE) |
+			  (bytes <= PAGE_SIZE && hp->cfg.no_huge ? MAP_POPULATE : 0); /* else it would not merge with its neighbour */
 	vaddr_t va;
 	int64_t r;
 
@@ -85,7 +86,8 @@ void *own_alloc(struct host_port *hp, size_t bytes, int prot)
 		if (r == -EEXIST) /* somebody else lives there: these addresses are lost to us */
 			continue;
 		if (r == (int64_t)va) {
-			hp_call(hp, __NR_madvise, va, bytes, MADV_NOHUGEPAGE);
+			if (!hp->cfg.no_huge)
+				hp_call(hp, __NR_madvise, va, bytes, MADV_NOHUGEPAGE);
 			return (void *)va;
 		}
 		if (r > 0) { /* a host that takes NOREPLACE for a hint */

@@ -202,6 +202,11 @@ void hp_free(struct port *p, void *mem, size_t bytes)
 		own_free(to_host(p), mem, bytes);
 }
 
+bool hp_clear(struct port *p, void *mem, size_t bytes)
+{
+	return !hp_call(to_host(p), __NR_madvise, mem, bytes, MADV_DONTNEED);
+}
+
 void hp_wait(struct port *p, uint32_t *word, uint32_t val)
 {
 	hp_call(to_host(p), __NR_futex, word, 128 /* FUTEX_WAIT_PRIVATE */, val, 0);
@@ -257,7 +262,7 @@ static struct host_port *port_memory(const struct host_port_config *cfg)
 		hp->cfg.self = thread_id;
 	hp->own.lo = hp->own.next = cfg->own_lo + bytes;
 	hp->own.hi = cfg->own_hi;
-	hp->uffd = hp->mem_fd = hp->pidfd = -1;
+	hp->uffd = hp->mem_fd = -1;
 	return hp;
 }
 
@@ -338,6 +343,11 @@ void host_port_destroy(struct port *p)
 	hp->engine->close(hp);
 	host_call2(__NR_munmap, hp->cfg.lo, hp->cfg.hi - hp->cfg.lo);
 	host_call2(__NR_munmap, lo, next - lo);
+}
+
+void host_port_shared(struct port *p)
+{
+	to_host(p)->cfg.alone = false;
 }
 
 int host_port_signo(struct port *p)

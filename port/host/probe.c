@@ -243,16 +243,14 @@ static void probe_process_madvise(struct host_probe *p)
 {
 	vaddr_t s = scratch_map(3, PROT_READ | PROT_WRITE);
 	struct { uint64_t base, len; } iov[2] = { { s, PAGE_SIZE }, { s + 2 * PAGE_SIZE, PAGE_SIZE } };
-	int64_t fd = host_call2(__NR_pidfd_open, host_call0(__NR_getpid), 0), r = -ENOMEM;
+	int64_t r;
 	volatile char *b = (volatile char *)s;
 
-	if (s && fd >= 0) {
+	if (s) {
 		b[0] = b[2 * PAGE_SIZE] = 1;
-		r = host_call5(__NR_process_madvise, fd, iov, 2, MADV_DONTNEED, 0);
+		r = host_call5(__NR_process_madvise, PIDFD_SELF, iov, 2, MADV_DONTNEED, 0);
 		p->process_madvise = r == (int64_t)(2 * PAGE_SIZE) && !b[0] && !b[2 * PAGE_SIZE];
 	}
-	if (fd >= 0)
-		host_call1(__NR_close, fd);
 	scratch_unmap(s, 3);
 }
 

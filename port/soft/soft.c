@@ -430,6 +430,11 @@ static uint32_t soft_self(struct port *p)
 	return tid;
 }
 
+static bool soft_clear(struct port *p, void *mem, size_t bytes)
+{
+	return !madvise(mem, bytes, MADV_DONTNEED);
+}
+
 static const struct port_ops soft_ops = {
 	.name = "soft",
 	.reserve = soft_reserve,
@@ -451,6 +456,7 @@ static const struct port_ops soft_ops = {
 	.sync_shared = soft_sync_shared,
 	.alloc = soft_alloc,
 	.free = soft_free,
+	.clear = soft_clear,
 	.wait = soft_wait,
 	.wake = soft_wake,
 	.now = soft_now,

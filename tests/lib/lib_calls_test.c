@@ -40,6 +40,7 @@ static struct sf_pin new_pin, good_pin;
 	X(sf_store_faulty, STORE, 0, sf_store_faulty(h, &new_store))                                                               \
 	X(sf_store_faulty_plan, STORE, 0, sf_store_faulty_plan(h, (&(struct sf_fault_plan){ .struct_size = sizeof(struct sf_fault_plan) }))) \
 	X(sf_store_close, STORE, 0, sf_store_close(h))                                                                             \
+	X(sf_page_state, NONE, 1, sf_page_state(NULL, NULL) + EINVAL)                                                              \
 	X(sf_pool_create, NONE, 0, sf_pool_create(POOL_OPTIONS(), &new_pool))                                                      \
 	X(sf_pool_destroy, POOL, 0, sf_pool_destroy(h))                                                                            \
 	X(sf_pool_resize, POOL, 0, sf_pool_resize(h, BOUND))                                                                       \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fuzz_test.c - random calls on regions of every kind against a plain model of what each byte must be
  *
- *	lib_fuzz_test [SEED [STEPS]]      without: four fixed seeds
+ *	lib_fuzz_test [SEED [STEPS]]      without: four fixed seeds.  3, 7, 11 … have a policy that names anything
  *
  * The model knows the bytes, what the home has, the rights, and what each snapshot has.  What an unordered region's home has before a sync is
  * anybody's guess, so contents are only given up there after one. */
@@ -234,6 +234,65 @@ static void snapshot_step(void)
 	}
 }
 
+/* ---------------------------------------------------------------- a policy that says anything */
+
+static struct sf_page *known[MAX_PAGES * 2];
+static unsigned nr_known;
+static uint64_t policy_state = 7;
+
+static unsigned policy_rnd(unsigned n)
+{
+	policy_state = policy_state * 6364136223846793005ull + 1442695040888963407ull;
+	return (unsigned)(policy_state >> 33) % n;
+}
+
+static void any_insert(void *arg, struct sf_page *pg, enum sf_page_how how)
+{
+	assert_true(nr_known < MAX_PAGES * 2);
+	pg->user[0].num = nr_known;
+	known[nr_known++] = pg;
+}
+
+static void any_remove(void *arg, struct sf_page *pg)
+{
+	unsigned at = (unsigned)pg->user[0].num;
+
+	known[at] = known[--nr_known];
+	known[at]->user[0].num = at;
+}
+
+/* Mostly pages, some twice, some that cannot leave, some that are none. */
+static unsigned any_pages(void *arg, struct sf_page **ret, unsigned max)
+{
+	unsigned n = 0;
+
+	for (; nr_known && n < max && policy_rnd(20); n++)
+		ret[n] = (struct sf_page *)((char *)known[policy_rnd(nr_known)] + (policy_rnd(30) ? 0 : (int)policy_rnd(100000) - 50000));
+	return n;
+}
+
+static const struct sf_policy_ops any_policy = {
+	.struct_size = sizeof(any_policy), .insert = any_insert, .remove = any_remove, .cold = any_pages, .victims = any_pages,
+};
+static sf_store *any_store;
+
+static void close_any(void)
+{
+	struct sf_pool_stats st = pool_stats(pool);
+
+	assert_int_equal(st.resident + st.store_bytes + nr_known, 0);
+	assert_true(st.policy_errors > 0);
+	OK(sf_pool_destroy(pool));
+	OK(sf_store_close(any_store));
+}
+
+static void open_any(void)
+{
+	OK(sf_store_memory(1ull << 32, &any_store));
+	OK(sf_pool_create(POOL_OPTIONS(.bound = BOUND, .store = any_store, .policy_ops = &any_policy), &pool));
+	assert_true(sf_rearm() >= 0);
+}
+
 /* ---------------------------------------------------------------- system calls on regions */
 
 static void through_a_file(unsigned from, unsigned n)
@@ -408,7 +467,12 @@ static void step(void)
 static void random_calls_against_a_model(void **cm_state)
 {
 	state = seed_arg * 0x9e3779b97f4a7c15ull + lib_engine;
-	pool = open_pool(BOUND);
+	bool any = seed_arg % 4 == 3;
+
+	if (any)
+		open_any();
+	else
+		pool = open_pool(BOUND);
 	for (unsigned i = 0; i < steps_arg; i++) {
 		step();
 		if (i % 97 == 0) {
@@ -423,7 +487,10 @@ static void random_calls_against_a_model(void **cm_state)
 				check_page(i);
 			unmap_one();
 		}
-	close_pool(pool);
+	if (any)
+		close_any();
+	else
+		close_pool(pool);
 }
 
 int main(int argc, char **argv)

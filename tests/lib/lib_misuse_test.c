@@ -106,7 +106,8 @@ static void pools_of_the_wrong_kind(void **state)
 	assert_int_equal(sf_pool_create(POOL_OPTIONS(.flags = 1u << 31), &p), -EINVAL);
 	assert_int_equal(sf_pool_create(&(struct sf_pool_options){ .struct_size = sizeof(struct sf_pool_options), .engine = SF_ENGINE_SEGV,
 								   .flags = SF_POOL_HOST_TOUCH }, &p), -EOPNOTSUPP);
-	assert_int_equal(sf_pool_create(POOL_OPTIONS(.fork = SF_FORK_KEEP), &p), -EOPNOTSUPP);
+	assert_int_equal(sf_pool_create(&(struct sf_pool_options){ .struct_size = sizeof(struct sf_pool_options), .fork = SF_FORK_KEEP,
+								   .flags = SF_POOL_HOST_TOUCH }, &p), -EOPNOTSUPP);
 	assert_int_equal(sf_pool_create(POOL_OPTIONS(.fork = 2), &p), -EINVAL);
 	assert_int_equal(sf_pool_create(POOL_OPTIONS(.workers = 17), &p), -EINVAL);
 	assert_int_equal(sf_pool_create(POOL_OPTIONS(.window = 1ull << 60), &p), -EINVAL);

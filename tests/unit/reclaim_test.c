@@ -126,6 +126,60 @@ static void hot_pages_come_back_by_soft_faults_not_by_io(void **state)
 	rig_close(&r);
 }
 
+/* What an instruction needs must all be there at once, whatever is read ahead and however few frames there are.  Faults of a loop over n pages. */
+static uint64_t faults_of_few_frames(const char *policy, unsigned n, unsigned pinned)
+{
+	struct rig r;
+
+	rig_open(&r, .bound = 64, .policy = policy, .fault_around = 8);
+	row_map(&r, ROW, "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF");
+	assert_int_equal(map_anon(&r, AT(100), 47, PROT_READ | PROT_WRITE, 0), AT(100));
+	assert_int_equal(map_anon(&r, AT(200), pinned, PROT_READ | PROT_WRITE, 0), AT(200));
+	assert_int_equal(do_mlock(r.mm, &r.tk, AT(100), 47 * PAGE_SIZE, 0), 0);
+	assert_int_equal(pin_user(r.mm, &r.tk, AT(200), pinned * PAGE_SIZE, true), pinned * PAGE_SIZE);
+	uint64_t before = r.tk.min_flt + r.tk.maj_flt;
+	for (unsigned round = 0; round < 100; round++)
+		for (unsigned i = 0; i < n; i++)
+			assert_file_page(&r, AT(i * 8 + 3), i * 8 + 3);
+	uint64_t took = r.tk.min_flt + r.tk.maj_flt - before;
+	unpin_user(r.mm, AT(200), pinned * PAGE_SIZE);
+	rig_close(&r);
+	return took;
+}
+
+static void pages_needed_together_do_not_drive_each_other_out(void **state)
+{
+	static const char *const policies[] = { "fifo", "clock", "twolist" };
+
+	for (unsigned p = 0; p < ARRAY_SIZE(policies); p++)
+		for (unsigned n = 2; n <= 6; n++)
+			for (unsigned frames = n + 1; frames <= 12; frames++)
+				assert_in_range(faults_of_few_frames(policies[p], n, 17 - frames), n, 8 * n);
+}
+
+/* The same for a page in the store and one of a scan, while all the rest has been used more often. */
+static void scan_leaves_the_page_just_read_back(void **state)
+{
+	struct rig r;
+
+	rig_open(&r, .bound = 64, .policy = "twolist", .fault_around = 8);
+	assert_int_equal(map_anon(&r, ROW, 300, PROT_READ | PROT_WRITE, 0), ROW);
+	for (unsigned i = 0; i < 300; i++)
+		stamp(&r, AT(i), i);
+	for (unsigned round = 0; round < 20; round++)
+		for (unsigned i = 100; i < 150; i++)
+			assert_stamp(&r, AT(i), i);
+	assert_int_equal(do_madvise(r.mm, &r.tk, AT(200), 100 * PAGE_SIZE, MADV_SEQUENTIAL), 0);
+	r.mc->policy_state.share = 64; /* nothing is hidden */
+	uint64_t before = r.tk.min_flt + r.tk.maj_flt;
+	for (unsigned round = 0; round < 100; round++) {
+		assert_stamp(&r, AT(7), 7);
+		assert_stamp(&r, AT(203), 203);
+	}
+	assert_in_range(r.tk.min_flt + r.tk.maj_flt - before, 2, 16);
+	rig_close(&r);
+}
+
 static void evicting_by_hand_frees_as_many_as_asked(void **state)
 {
 	struct rig r;
@@ -262,6 +316,8 @@ int main(void)
 		cmocka_unit_test(victims_are_written_in_batches),
 		cmocka_unit_test(pages_touched_again_and_again_stay),
 		cmocka_unit_test(hot_pages_come_back_by_soft_faults_not_by_io),
+		cmocka_unit_test(pages_needed_together_do_not_drive_each_other_out),
+		cmocka_unit_test(scan_leaves_the_page_just_read_back),
 		cmocka_unit_test(evicting_by_hand_frees_as_many_as_asked),
 		cmocka_unit_test(reclaim_of_an_empty_machine_frees_nothing),
 		cmocka_unit_test(bound_can_shrink_and_grow_in_use),
