@@ -14,24 +14,10 @@
 #include <ucontext.h>
 
 #define ROUNDS 11
+#include "lib_bench.h"
 #define BAD ((char *)0x1000)
 
 static char a[1 << 16] __attribute__((aligned(4096))), b[1 << 16] __attribute__((aligned(4096)));
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int ascending(const void *x, const void *y)
-{
-	double p = *(const double *)x, q = *(const double *)y;
-
-	return (p > q) - (p < q);
-}
 
 static double run_once(void (*f)(size_t), size_t n, unsigned times)
 {

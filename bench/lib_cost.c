@@ -17,28 +17,8 @@
 #endif
 
 #define ROUNDS 5
+#include "lib_bench.h"
 #define PAGES 4096u
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int ascending(const void *x, const void *y)
-{
-	double p = *(const double *)x, q = *(const double *)y;
-
-	return (p > q) - (p < q);
-}
-
-static double median(double *v)
-{
-	qsort(v, ROUNDS, sizeof(*v), ascending);
-	return v[ROUNDS / 2];
-}
 
 static void check(const char *what, int err)
 {

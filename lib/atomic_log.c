@@ -59,8 +59,10 @@ static uint64_t sum_add(uint64_t sum, uint64_t more)
 
 /* ---------------------------------------------------------------- host calls */
 
-static int write_all(int fd, const char *buf, uint64_t len, uint64_t off)
+int write_all(int fd, const void *from, uint64_t len, uint64_t off)
 {
+	const char *buf = from;
+
 	while (len) {
 		int64_t r = host_call4(__NR_pwrite64, fd, buf, len, off);
 

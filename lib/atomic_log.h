@@ -22,6 +22,8 @@ struct log {
 	uint64_t have, at;    /* bytes in buf; where they go */
 	uint64_t nonce, count, sum;
 };
+/* All of it, or -errno; -EIO when the host takes nothing. */
+int write_all(int fd, const void *from, uint64_t len, uint64_t off);
 int log_begin(struct log *l, int fd, uint32_t flags, char *buf);
 int log_add(struct log *l, uint64_t off, const void *page);
 int log_commit(struct log *l);

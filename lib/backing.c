@@ -3,6 +3,7 @@
  *
  * The core reads and writes by these functions; it tries several pages at once first and the one that matters alone
  * afterwards.  So errors of more than one page are only reported, and those of a single page are taken to the region's callback. */
+#include "lib/atomic_log.h"
 #include "lib/lib.h"
 
 #define XXH_INLINE_ALL
@@ -183,18 +184,7 @@ static int file_write(int fd, const char *buf, uint64_t len, uint64_t off)
 			return 0;
 		len = MIN(len, (uint64_t)st.st_size - off);
 	}
-	while (len) {
-		int64_t r = host_call4(__NR_pwrite64, fd, buf, len, off);
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			return r ? (int)r : -EIO;
-		buf += r;
-		off += (uint64_t)r;
-		len -= (uint64_t)r;
-	}
-	return 0;
+	return write_all(fd, buf, len, off);
 }
 
 static int home_write(struct region *r, const void *buf, uint64_t len, uint64_t off)

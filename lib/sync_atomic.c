@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-_Static_assert(LOG_BUF == SF_IOBUF, "a buffer of the core's");
-
 /* ---------------------------------------------------------------- recovery */
 
 struct home { int fd; uint64_t size; bool grows; };
@@ -25,22 +23,10 @@ static int write_home(void *arg, uint64_t off, const void *page)
 {
 	const struct home *h = arg;
 	uint64_t len = PAGE_SIZE;
-	const char *buf = page;
 
 	if (!h->grows)
 		len = off < h->size ? MIN(len, h->size - off) : 0;
-	while (len) {
-		int64_t r = host_call4(__NR_pwrite64, h->fd, buf, len, off);
-
-		if (r == -EINTR)
-			continue;
-		if (r <= 0)
-			return r ? (int)r : -EIO;
-		buf += r;
-		off += (uint64_t)r;
-		len -= (uint64_t)r;
-	}
-	return 0;
+	return write_all(h->fd, page, len, off);
 }
 
 static int home_open(struct home *h, int fd, uint32_t flags)

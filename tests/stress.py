@@ -175,7 +175,7 @@ SHARED = 'memory that it shared with its parent'
 
 
 def tree(engine, swap, kill):
-    mb = 16 if swap == 'zram' else 12
+    mb = 24 if swap == 'zram' else 12
     options = ['--engine', engine, '-m', f'{mb}M', '--swap', 'zram,' + WORK if swap == 'zram' else WORK,
                '--swap-size', '256M']
     p = start(options, os.path.join(PROGS, 'tree_stress'), str(SECONDS), '200', str(random.randrange(1 << 30)))

@@ -27,28 +27,30 @@ static void add(struct sock_filter f)
 	prog[len++] = f;
 }
 
-/* System call nr, if its first argument is *arg, answers err. */
-static void deny(unsigned nr, const unsigned *arg, unsigned err)
+/* System call nr, if its argument at (counted from 0) is *arg, answers err. */
+static void deny_at(unsigned nr, unsigned at, const unsigned *arg, unsigned err)
 {
 	add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
 	add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, arg ? 3 : 1));
 	if (arg) {
-		add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])));
+		add((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offsetof(struct seccomp_data, args) + at * 8)));
 		add((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, *arg, 0, 1));
 	}
 	add((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err));
 }
 
+static void deny(unsigned nr, const unsigned *arg, unsigned err) { deny_at(nr, 0, arg, err); }
+
 static void deny_named(char *word)
 {
-	static const unsigned sud = 59, filter = 22;
+	static const unsigned sud = 59, filter = 22, new_uffd = 0xaa00 /* USERFAULTFD_IOC_NEW, of /dev/userfaultfd */;
 	char *eq = strchr(word, '=');
 	unsigned err = eq ? (unsigned)atoi(eq + 1) : ENOSYS;
 
 	if (eq)
 		*eq = 0;
 	if (!strcmp(word, "uffd"))
-		deny(SYS_userfaultfd, NULL, err);
+		deny(SYS_userfaultfd, NULL, err), deny_at(SYS_ioctl, 1, &new_uffd, err);
 	else if (!strcmp(word, "sud"))
 		deny(SYS_prctl, &sud, err);
 	else if (!strcmp(word, "seccomp"))

@@ -10,7 +10,7 @@ for t in client_body proxy fastcgi uwsgi scgi; do
 	temp+="${t}_temp_path $at/$t;"
 done
 cat >"$at/conf" <<END
-worker_processes 2; pid $at/pid;
+$([ "$(id -u)" != 0 ] || echo "user root;") worker_processes 2; pid $at/pid;
 events { worker_connections 128; }
 http { access_log off; sendfile on; $temp
   server { listen 127.0.0.1:$port; root $at/html; location /g { gzip on; gzip_types *; gzip_min_length 1; alias $at/html; } } }
