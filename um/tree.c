@@ -53,7 +53,7 @@ static const struct tree_ops ops = { .self = own_pid, .alive = um_process_alive,
 
 static int64_t tree_file(uint64_t bytes)
 {
-	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-tree"), 0), fd = low;
+	int64_t low = host_call2(__NR_memfd_create, HC_A("softfault-tree"), 0), fd;
 	if (low < 0)
 		return low;
 	fd = host_call3(__NR_fcntl, low, 0 /* F_DUPFD */, um.shm->cfg.fd_base);

@@ -403,7 +403,7 @@ static struct plugin load_plugin(void)
 	assert_true(n > 0);
 	path[n] = 0;
 	slash = strrchr(path, '/');
-	strcpy(slash + 1, PLUGIN);
+	memcpy(slash + 1, PLUGIN, sizeof(PLUGIN));
 	p.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!p.handle)
 		fail_msg("%s", dlerror());
