@@ -219,7 +219,9 @@ static const struct vm_type *type_for(uint32_t flags, const struct sf_file *file
 		return &vm_anon;
 	if (!(flags & VM_SHARED) && file->ops->type)
 		return file->ops->type;
-	return flags & VM_SHARED ? &vm_file_shared : &vm_file_private;
+	if (flags & VM_SHARED)
+		return &vm_file_shared;
+	return flags & VM_LENT ? &vm_file_lent : &vm_file_private;
 }
 
 struct vm_area *vma_alloc(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t flags, struct sf_file *file, uint64_t pgoff)
@@ -283,6 +285,8 @@ void area_set_flags(struct mm *mm, struct vm_area *v, uint32_t flags)
 	int64_t n = (int64_t)area_pages(v);
 
 	area_account(mm, v->flags, -n);
+	if ((v->flags ^ flags) & VM_LENT)
+		v->type = type_for(flags, v->file);
 	v->flags = flags;
 	area_account(mm, flags, n);
 	mm->seq++;
@@ -459,6 +463,8 @@ int area_modify(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, ui
 		return 0;
 	area_note_touched(mm, v);
 	k.flags = flags |= v->flags & VM_TOUCHED;
+	if ((v->flags ^ flags) & VM_LENT)
+		k.type = type_for(flags, v->file);
 	if (start == v->start && end < v->end && continues_at(prev, &k, start, v->pgoff)) {
 		area_resize(mm, v, end, v->end); /* only the border moves: nothing to allocate, nothing counted */
 		area_resize(mm, prev, prev->start, end);

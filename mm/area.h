@@ -13,6 +13,8 @@
 static inline uint64_t area_pages(const struct vm_area *v) { return PFN(v->end - v->start); }
 static inline uint64_t limit_pages(uint64_t bytes) { return bytes == UINT64_MAX ? UINT64_MAX : bytes >> PAGE_SHIFT; }
 static inline bool area_is_shared_anon(const struct vm_area *v) { return !v->file && v->flags & VM_SHARED; }
+/* The host maps the file itself: pages are shown and hidden, never filled. */
+static inline bool area_is_hosted(const struct vm_area *v) { return v->type == &vm_file_shared || v->type == &vm_file_lent; }
 /* Page offset of addr in the area's object. */
 static inline uint64_t area_pgoff(const struct vm_area *v, vaddr_t addr) { return v->pgoff + PFN(addr - v->start); }
 
@@ -55,6 +57,14 @@ int port_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, 
 int unmap_range(struct mm *mm, vaddr_t start, vaddr_t end, bool release);
 /* The system call's body. */
 int64_t munmap_locked(struct mm *mm, vaddr_t addr, uint64_t len);
+
+/* ---------------------------------------------------------------- lend.c */
+
+/* The port's part of a private area that it can lend; *flags gets VM_LENT.  -EOPNOTSUPP: to be reserved like any other; -EPERM: the file may not be
+ * executed. */
+int lend_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, uint64_t pgoff, uint32_t *flags);
+/* Whatever the range has of lent areas is ordinary private memory from now on, without contents.  May let go of the lock.  -ENOMEM. */
+int lend_end(struct mm *mm, vaddr_t start, vaddr_t end);
 
 /* ---------------------------------------------------------------- mlock.c */
 

@@ -291,8 +291,8 @@ static int adopt_ranges(struct mm *mm)
 	while (port->ops->fork_range && v) {
 		vaddr_t start = v->start, end = v->end;
 
-		v = v->type == &vm_file_shared ? (start = end, vma_next(v)) : vma_next(v);
-		for (; start < end && v && v->start == end && v->type != &vm_file_shared; v = vma_next(v))
+		v = area_is_hosted(v) ? (start = end, vma_next(v)) : vma_next(v);
+		for (; start < end && v && v->start == end && !area_is_hosted(v); v = vma_next(v))
 			end = v->end;
 		int err = start < end ? port->ops->fork_range(port, start, PFN(end - start)) : 0;
 

@@ -55,7 +55,7 @@ unsigned pages_run(struct page **pgs, unsigned n);
 /* The permission bits that a visible page of this area may have. */
 static inline unsigned area_prot(const struct vm_area *v, bool write)
 {
-	return PT_R | (write && (v->flags & VM_WRITE) ? PT_W : 0) | (v->flags & VM_SHARED ? v->flags & PT_X : 0);
+	return PT_R | (write && (v->flags & VM_WRITE) ? PT_W : 0) | (v->flags & (VM_SHARED | VM_LENT) ? v->flags & PT_X : 0);
 }
 /* page_alloc with the evictions put down to tk (may be NULL). */
 struct page *page_alloc_for(struct mm *mm, struct task *tk, bool *dropped);

@@ -7,7 +7,7 @@
  *     vm_file_private read from the file;    the aligned block around it     not written: the file has it
  *                     copied if a write
  *     vm_file_shared  the host's mapping     the same                        always: the file is the page
- *                     made accessible
+ *     vm_file_lent    made accessible
  *
  * Order is seen per stream: a fault right behind (or right before) what an earlier one brought in doubles that one's window, 1, 2, 4
  * … pages; any other fault begins a stream with a window of one.  So a run of n touches brings in less than 2n pages, and
@@ -285,7 +285,7 @@ static uint64_t shared_pages(struct fault_ctx *fc)
 
 static void shared_install(struct fault_ctx *fc, struct io_run *run)
 {
-	unsigned flags = PG_SHARED | (fc->area->flags & VM_WRITE ? PG_WRITABLE : 0);
+	unsigned flags = PG_SHARED | (fc->area->flags & VM_WRITE ? PG_WRITABLE : 0) | (fc->area->flags & VM_LENT ? PG_FILE : 0);
 
 	for (unsigned i = 0; i < run->n; i++) {
 		page_clear_busy(fc->mm, run->pg[i]);
@@ -294,21 +294,28 @@ static void shared_install(struct fault_ctx *fc, struct io_run *run)
 	sf_count(&fc->mm->mc->stats->pages_filled, run->n);
 }
 
-static unsigned shared_absent(struct fault_ctx *fc, uint64_t end)
+/* The window around the fault becomes accessible. */
+static unsigned shared_show(struct fault_ctx *fc, struct io_run *run, uint64_t end)
 {
 	struct port *port = fc->mm->mc->port;
 	struct window w = file_window(fc);
-	struct io_run run;
-	unsigned res = run_begin(fc, &run, w.lo, (unsigned)MIN(w.n, end - w.lo));
+	unsigned res = run_begin(fc, run, w.lo, (unsigned)MIN(w.n, end - w.lo));
 
 	if (res)
 		return res;
-	if (port->ops->show_shared(port, PVA(run.lo), run.n, area_prot(fc->area, true))) {
-		run_undo(fc, &run, 0, run.n);
+	if (port->ops->show_shared(port, PVA(run->lo), run->n, area_prot(fc->area, true))) {
+		run_undo(fc, run, 0, run->n);
 		return fault_port_error(fc);
 	}
-	shared_install(fc, &run);
+	shared_install(fc, run);
 	return VM_FAULT_MINOR;
+}
+
+static unsigned shared_absent(struct fault_ctx *fc, uint64_t end)
+{
+	struct io_run run;
+
+	return shared_show(fc, &run, end);
 }
 
 /* Hidden, or visible with fewer rights than the area has now: a pinned page keeps those that it had (protect_deferred). */
@@ -344,6 +351,40 @@ static unsigned do_shared_file(struct fault_ctx *fc)
 	return pg ? shared_present(fc, pg) : shared_absent(fc, end);
 }
 
+/* ---------------------------------------------------------------- private files that are lent (lend.c) */
+
+/* The touch would bring the data, but in a fault of the host's: nobody could tell how long it took. */
+static unsigned lent_absent(struct fault_ctx *fc, uint64_t end)
+{
+	struct port *port = fc->mm->mc->port;
+	struct io_run run;
+	unsigned res = shared_show(fc, &run, end);
+
+	if (res != VM_FAULT_MINOR || !port->ops->fetch_shared)
+		return res;
+	run_unlock(fc, &run);
+	uint64_t start = port->ops->now(port);
+
+	port->ops->fetch_shared(port, PVA(run.lo), run.n);
+	bool quick = run.file->always_in_core || port->ops->now(port) - start < IN_CORE_NS;
+
+	if (!run_relock(fc, &run))
+		return VM_FAULT_RETRY;
+	sf_count(&fc->mm->mc->stats->pages_read, run.n);
+	return quick ? VM_FAULT_MINOR : VM_FAULT_MAJOR;
+}
+
+static unsigned do_lent_file(struct fault_ctx *fc)
+{
+	struct page *pg = page_at(fc->mm, fc->pfn);
+	uint64_t end = PFN(fc->area->start) + shared_pages(fc);
+
+	if (fc->pfn >= end)
+		return VM_FAULT_SIGBUS;
+	return pg ? shared_present(fc, pg) : lent_absent(fc, end);
+}
+
 const struct vm_type vm_anon = { .name = "anon", .fault = do_anonymous_page };
 const struct vm_type vm_file_private = { .name = "private file", .fault = do_private_file };
 const struct vm_type vm_file_shared = { .name = "shared file", .fault = do_shared_file };
+const struct vm_type vm_file_lent = { .name = "private file, lent", .fault = do_lent_file };

@@ -52,6 +52,7 @@ struct machine;
 #define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
 #define VM_SEALED    0x800000u /* mseal */
 #define VM_HIDDEN    0x1000000u /* ours (mm/text.c): /proc does not show it */
+#define VM_LENT      0x2000000u /* ours (mm/lend.c): private and not writable, the host maps the file itself */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
@@ -82,6 +83,7 @@ struct sf_file {
 	uint32_t major, minor;
 	uint64_t ino;
 	bool always_in_core; /* reading it is no device access: faults are minor */
+	bool lend;           /* private areas that are not writable may be the host's own mapping of fd (mm/lend.c) */
 	bool write_back;     /* changed pages are evicted to it, not to the swap store */
 	uint32_t cluster;    /* > 0: pages that come in together, a power of two; 0: adapts */
 	uint64_t faults, majors;
@@ -104,7 +106,7 @@ struct vm_type {
 	 * let go of the lock and then answers VM_FAULT_RETRY if anything may have changed. */
 	unsigned (*fault)(struct fault_ctx *fc);
 };
-extern const struct vm_type vm_anon, vm_file_private, vm_file_shared; /* mm/memtype.c */
+extern const struct vm_type vm_anon, vm_file_private, vm_file_shared, vm_file_lent; /* mm/memtype.c */
 extern const struct vm_type vm_snap; /* mm/snap.c: a snapshot of other pages */
 extern const struct vm_type vm_home; /* mm/home.c: private pages that are written back to their file */
 /* Write the changed pages of [start, end), which is of vm_home areas, to their files, in ascending order.  The first error; the others are
@@ -223,7 +225,7 @@ _Static_assert(sizeof(struct page) <= 40, "frame descriptors stay small");
 #define PG_DIRTY    0x0008u /* differs from its backing (slot or file); anonymous pages without a slot are dirty */
 #define PG_BUSY     0x0010u
 #define PG_FILE     0x0020u /* clean contents can be had again from the area's file */
-#define PG_SHARED   0x0040u /* of a shared host mapping */
+#define PG_SHARED   0x0040u /* of a host mapping: shared, or lent (with PG_FILE) */
 #define PG_LOCKED   0x0080u /* mlock */
 #define PG_LAZYFREE 0x0100u /* MADV_FREE: may be dropped while still clean since then */
 #define PG_AHEAD    0x0200u /* brought in speculatively, not yet known to be used */

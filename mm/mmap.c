@@ -70,8 +70,11 @@ int port_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, 
 	struct port *port = mm->mc->port;
 	uint32_t fl = *flags;
 
-	if (!file || !(fl & VM_SHARED))
-		return port->ops->reserve(port, va, PFN(len), fl & VM_EXEC);
+	if (!file || !(fl & VM_SHARED)) {
+		int err = lend_reserve(mm, va, len, file, pgoff, flags);
+
+		return err == -EOPNOTSUPP ? port->ops->reserve(port, va, PFN(len), fl & VM_EXEC) : err;
+	}
 	int err = reserve_shared(mm, va, len, file, pgoff, fl);
 
 	for (unsigned i = 0; err == -EPERM && i < ARRAY_SIZE(optional); i++)

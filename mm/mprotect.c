@@ -34,7 +34,7 @@ static int set_exec(struct mm *mm, const struct vm_area *v, vaddr_t start, vaddr
 {
 	struct port *port = mm->mc->port;
 
-	if (v->type == &vm_file_shared || !((from ^ to) & VM_EXEC))
+	if (area_is_hosted(v) || !((from ^ to) & VM_EXEC))
 		return 0;
 	return port->ops->set_exec(port, start, PFN(end - start), to & VM_EXEC);
 }
@@ -50,6 +50,11 @@ static int protect_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t
 		return -EPERM;
 	if (flags == old)
 		return 0;
+	if (old & VM_LENT && flags & ~old & (VM_WRITE | VM_EXEC)) {
+		int err = lend_end(mm, start, end);
+
+		return err ? err : -EAGAIN; /* the area may be another now */
+	}
 	int err = charge(mm, v, PFN(end - start), &flags);
 
 	if (!err)
@@ -77,6 +82,8 @@ static int protect_areas(struct mm *mm, vaddr_t start, vaddr_t end, unsigned pro
 		vaddr_t stop = MIN(v->end, end);
 		int err = protect_area(mm, v, start, stop, prot);
 
+		if (err == -EAGAIN)
+			continue;
 		if (err)
 			return err;
 		start = stop;

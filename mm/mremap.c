@@ -334,7 +334,10 @@ int64_t do_mremap(struct mm *mm, vaddr_t addr, uint64_t old_len, uint64_t new_le
 	if (ret)
 		return ret;
 	mm_lock(mm);
-	ret = mremap_locked(&r);
+	if (addr + r.old_len > addr && addr + r.old_len <= mm->task_size)
+		ret = lend_end(mm, addr, addr + r.old_len);
+	if (!ret)
+		ret = mremap_locked(&r);
 	mm_unlock(mm);
 	if (ret >= 0 && r.populate_start < r.populate_end)
 		(void)populate(mm, NULL, r.populate_start, r.populate_end, POPULATE_AREA);

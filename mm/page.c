@@ -229,9 +229,9 @@ void page_free(struct machine *mc, struct page *pg)
 
 static uint64_t *rss_of(struct mm *mm, const struct page *pg)
 {
-	if (pg->flags & PG_SHARED)
-		return &mm->rss_shared;
-	return pg->flags & PG_FILE ? &mm->rss_file : &mm->rss_anon;
+	if (pg->flags & PG_FILE)
+		return &mm->rss_file;
+	return pg->flags & PG_SHARED ? &mm->rss_shared : &mm->rss_anon;
 }
 
 void page_install(struct mm *mm, struct page *pg, const struct vm_area *area, unsigned flags, enum fill_kind how)
@@ -692,8 +692,8 @@ static void check_page(struct census *c, const struct page *pg, uint64_t pfn)
 	c->slots += pg->slot > 0;
 	if (f & PG_BUSY)
 		return;
-	c->shared += !!(f & PG_SHARED);
-	c->file += (f & (PG_SHARED | PG_FILE)) == PG_FILE;
+	c->shared += (f & (PG_SHARED | PG_FILE)) == PG_SHARED;
+	c->file += !!(f & PG_FILE);
 	c->anon += !(f & (PG_SHARED | PG_FILE));
 }
 

@@ -150,6 +150,10 @@ static unsigned peek_page(struct mm *mm, struct task *tk, vaddr_t addr, bool wri
 	*ret_err = judge_peek(v, write, force, &lacks);
 	if (*ret_err)
 		return 0;
+	if (write && v->flags & VM_LENT) {
+		*ret_err = lend_end(mm, addr & PAGE_MASK, (addr & PAGE_MASK) + PAGE_SIZE);
+		return *ret_err ? 0 : VM_FAULT_RETRY;
+	}
 	struct page *pg = page_at(mm, PFN(addr));
 
 	if (!pg || (pg->flags & need) != need) {

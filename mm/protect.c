@@ -2,6 +2,7 @@
 /* protect.c - visible pages of a range follow the rights of their area, or all become read-only for a snapshot
  *
  * Pages that somebody outside is touching (pinned) keep their rights until he is done: PG_DEFERRED. */
+#include "mm/area.h"
 #include "mm/internal.h"
 
 struct protect {
@@ -97,7 +98,7 @@ int protect_range(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
 {
 	struct protect p = {
 		.mm = mm, .area = v,
-		.hide = !(v->flags & VM_PROT) || v->type == &vm_file_shared,
+		.hide = !(v->flags & VM_PROT) || area_is_hosted(v),
 		.read_only = !(v->flags & VM_WRITE),
 	};
 

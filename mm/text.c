@@ -13,7 +13,9 @@ static struct vm_area *text_area(struct mm *mm, vaddr_t addr)
 {
 	struct vm_area *v = vma_lookup(mm, NULL, addr);
 
-	return v && v->type == &vm_file_private && (v->flags & (VM_EXEC | VM_WRITE)) == VM_EXEC ? v : NULL;
+	bool file = v && (v->type == &vm_file_private || v->type == &vm_file_lent);
+
+	return file && (v->flags & (VM_EXEC | VM_WRITE)) == VM_EXEC ? v : NULL;
 }
 
 static bool rereadable(const struct page *pg)
@@ -34,8 +36,11 @@ bool mm_text_may_change(struct mm *mm, vaddr_t addr, uint64_t len)
 bool mm_text_refill(struct mm *mm, vaddr_t addr)
 {
 	struct page *pg = page_at(mm, PFN(addr));
+	struct vm_area *v = text_area(mm, addr);
 
-	if (!text_area(mm, addr) || !pg || !rereadable(pg))
+	if (v && v->flags & VM_LENT && (!pg || page_evictable(pg)))
+		return !lend_end(mm, addr & PAGE_MASK, (addr & PAGE_MASK) + PAGE_SIZE);
+	if (!v || !pg || !rereadable(pg))
 		return !pg;
 	zap_range(mm, addr & PAGE_MASK, (addr & PAGE_MASK) + PAGE_SIZE);
 	return true;
@@ -45,7 +50,7 @@ static void drop_text(struct mm *mm, vaddr_t start, vaddr_t end)
 {
 	for (vaddr_t a = start; a < end; a += PAGE_SIZE) {
 		a = pte_next(mm, PFN(a), PFN(end)) << PAGE_SHIFT;
-		if (a < end)
+		if (a < end && !(page_at(mm, PFN(a)) && page_at(mm, PFN(a))->flags & PG_SHARED)) /* lent: as the file has it */
 			mm_text_refill(mm, a);
 	}
 }

@@ -43,6 +43,10 @@ struct port_ops {
 	 * will ever be asked of it (PT_*).  -ENOMEM, -EACCES, -ENODEV as mmap. */
 	int (*reserve_shared)(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot);
 
+	/* Optional.  The same for a mapping that is never written: the file's own pages, whether or not the file is open for writing.  -EPERM when prot
+	 * (PT_R, PT_X) has PT_X and the file may not be executed. */
+	int (*lend)(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot);
+
 	/* The range is no longer the program's.  May touch ranges that were never reserved.  Cannot fail for the caller: a port
 	 * that is out of host mappings keeps the range absent instead. */
 	void (*release)(struct port *p, vaddr_t va, size_t n);
@@ -91,6 +95,10 @@ struct port_ops {
 	/* Shared mappings: make n pages accessible with prot, or inaccessible again (releasing what they map). */
 	int (*show_shared)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 	int (*hide_shared)(struct port *p, vaddr_t va, size_t n);
+
+	/* Optional (NULL: nothing to do).  Have the data of n pages that were shown in memory, if need be from the disk.  No lock held; the mapping may
+	 * go while it works, and what cannot be had is found out by a touch. */
+	void (*fetch_shared)(struct port *p, vaddr_t va, size_t n);
 
 	/* Optional (NULL: nothing to do).  msync: write the range's changes back to its file and wait, as flags (MS_*) say.  No lock held;
 	 * the mapping may go while it works.  0 or -errno. */

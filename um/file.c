@@ -174,6 +174,7 @@ static struct host_file *file_make(int fd, const struct stat *st, bool writable)
 	hf->f.minor = dev_minor(dev);
 	hf->f.ino = st->st_ino;
 	hf->f.always_in_core = (st->st_mode & S_FMT) == S_CHR || in_memory_fs(fd);
+	hf->f.lend = (st->st_mode & S_FMT) == S_REG;
 	hf->writable = writable;
 	hf->shared = (st->st_mode & S_FMT) == S_REG;
 	hf->mode = st->st_mode;
@@ -304,7 +305,7 @@ void um_file_changed(int fd, uint64_t off, uint64_t len)
 	mm_lock(um.mm);
 	for (struct vm_area *v = is_mapped(&st) ? find_vma(um.mm, NULL, 0) : NULL; v; v = vma_next(v)) {
 		uint64_t lo = MAX(first, v->pgoff), hi = MIN(end, v->pgoff + PFN(v->end - v->start));
-		if (!same_file(v->file, &st) || v->flags & VM_SHARED || lo >= hi)
+		if (!same_file(v->file, &st) || v->flags & (VM_SHARED | VM_LENT) || lo >= hi)
 			continue;
 		vaddr_t start = v->start + ((lo - v->pgoff) << PAGE_SHIFT);
 		drop_file_pages(um.mm, start, start + ((hi - lo) << PAGE_SHIFT));

@@ -89,13 +89,24 @@ static void add_name(struct text *t, const char *name)
 	text_str(t, name);
 }
 
+/* An area of which a part is lent and another is not is one to the program: the last part.  locked: mm */
+static struct vm_area *last_part(struct vm_area *v)
+{
+	for (struct vm_area *n = vma_next(v); n && n->start == v->end && n->file && n->file == v->file; n = vma_next(v)) {
+		if (((n->flags ^ v->flags) | VM_LENT) != VM_LENT || n->pgoff != v->pgoff + PFN(v->end - v->start) || n->name != v->name)
+			break;
+		v = n;
+	}
+	return v;
+}
+
 /* locked: mm */
-static void add_area_line(struct text *t, struct vm_area *v)
+static void add_area_line(struct text *t, struct vm_area *v, vaddr_t end)
 {
 	char line[128];
 	const struct sf_file *f = v->file;
 	uint32_t fl = v->flags;
-	int n = um_snprintf(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, v->end,
+	int n = um_snprintf(line, sizeof(line), "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", v->start, end,
 			    fl & VM_READ ? 'r' : '-', fl & VM_WRITE ? 'w' : '-', fl & VM_EXEC ? 'x' : '-',
 			    fl & VM_SHARED ? 's' : 'p', f ? (v->pgoff - f->first_page) << PAGE_SHIFT : 0, f ? f->major : 0, f ? f->minor : 0,
 			    f ? f->ino : 0);
@@ -115,9 +126,13 @@ void proc_maps(struct text *t)
 {
 	struct vm_area *v;
 	mm_lock(um.mm);
-	TAILQ_FOREACH(v, &um.mm->list, link)
-		if (!(v->flags & VM_HIDDEN))
-			add_area_line(t, v);
+	for (v = TAILQ_FIRST(&um.mm->list); v; v = vma_next(v)) {
+		struct vm_area *first = v;
+		if (v->flags & VM_HIDDEN)
+			continue;
+		v = last_part(v);
+		add_area_line(t, first, v->end);
+	}
 	mm_unlock(um.mm);
 	for (unsigned i = 0, n = read_host_areas(); i < n; i++)
 		text_str(t, host_areas[i].line);
@@ -129,7 +144,7 @@ struct usage { uint64_t rss, clean, dirty, referenced, anon, shmem, lazy, swap, 
 
 static void count_page(struct usage *u, const struct page *pg, const struct vm_area *v)
 {
-	bool shared = pg->flags & PG_SHARED, anon = !shared && !(pg->flags & PG_FILE);
+	bool shared = (pg->flags & (PG_SHARED | PG_FILE)) == PG_SHARED, anon = !shared && !(pg->flags & PG_FILE);
 	bool dirty = shared ? pg->flags & PG_WRITABLE : pg->flags & PG_DIRTY || (anon && !pg->slot && !(pg->flags & PG_ZERO));
 	u->rss++;
 	*(dirty ? &u->dirty : &u->clean) += 1;
@@ -229,11 +244,13 @@ void proc_smaps(struct text *t)
 {
 	struct vm_area *v;
 	mm_lock(um.mm);
-	TAILQ_FOREACH(v, &um.mm->list, link) {
+	for (v = TAILQ_FIRST(&um.mm->list); v; v = vma_next(v)) {
+		struct vm_area *first = v, *last = last_part(v);
 		struct usage u = { 0 };
-		count_area(&u, v);
-		add_area_line(t, v);
-		add_sizes(t, v->end - v->start);
+		for (count_area(&u, v); v != last; count_area(&u, v))
+			v = vma_next(v);
+		add_area_line(t, first, v->end);
+		add_sizes(t, v->end - first->start);
 		add_usage(t, &u, false);
 		add_vm_flags(t, v->flags);
 	}

@@ -281,7 +281,7 @@ static bool host_refuses_shared(int signo, vaddr_t addr, const struct fault_repo
 		return false;
 	mm_lock(um.mm);
 	struct vm_area *v = vma_lookup(um.mm, NULL, addr);
-	bool yes = v && v->type == &vm_file_shared;
+	bool yes = v && (v->type == &vm_file_shared || v->type == &vm_file_lent);
 	mm_unlock(um.mm);
 	return yes;
 }

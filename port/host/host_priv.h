@@ -140,6 +140,8 @@ void hp_maps_changed(struct host_port *hp, unsigned drift); /* keep port.nr_maps
 bool hp_maps_room(struct host_port *hp, int64_t more);      /* may so many host mappings be added? */
 int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base and up; fd or -errno */
 int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot);
+int hp_lend(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot);
+void hp_fetch_shared(struct port *p, vaddr_t va, size_t n);
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
@@ -156,6 +158,8 @@ uint64_t hp_now(struct port *p);
 uint32_t hp_self(struct port *p);
 #define HP_COMMON_OPS                          \
 	.reserve_shared = hp_reserve_shared,   \
+	.lend = hp_lend,                       \
+	.fetch_shared = hp_fetch_shared,       \
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
 	.sync_shared = hp_sync_shared,         \

@@ -92,9 +92,9 @@ static void count_maps_first(struct host_port *hp)
 /* ---------------------------------------------------------------- shared mappings */
 
 /* Would the host allow the most that will be asked of this mapping?  Only the host knows: open mode, seals, noexec. */
-static int try_mapping(struct host_port *hp, int fd, uint64_t off, unsigned maxprot)
+static int try_mapping(struct host_port *hp, int fd, uint64_t off, unsigned maxprot, unsigned kind)
 {
-	int64_t r = hp_call(hp, __NR_mmap, 0, PAGE_SIZE, maxprot, MAP_SHARED, fd, off);
+	int64_t r = hp_call(hp, __NR_mmap, 0, PAGE_SIZE, maxprot, kind, fd, off);
 
 	if (r < 0 && r > -4096)
 		return (int)r;
@@ -102,19 +102,31 @@ static int try_mapping(struct host_port *hp, int fd, uint64_t off, unsigned maxp
 	return 0;
 }
 
-int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
+static int map_unseen(struct host_port *hp, vaddr_t va, size_t n, int fd, uint64_t off, unsigned kind)
 {
-	struct host_port *hp = to_host(p);
-	int64_t r = try_mapping(hp, fd, off, maxprot);
+	int64_t r = hp_call(hp, __NR_mmap, va, PAGES(n), PROT_NONE, kind | MAP_FIXED | MAP_NORESERVE, fd, off);
 
-	if (r)
-		return (int)r;
-	r = hp_call(hp, __NR_mmap, va, PAGES(n), PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, off);
 	if (r != (int64_t)va)
 		return (int)r;
 	pm_clear(hp, PFN(va), n);
 	hp_maps_changed(hp, 2);
 	return 0;
+}
+
+int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
+{
+	struct host_port *hp = to_host(p);
+	int r = try_mapping(hp, fd, off, maxprot, MAP_SHARED);
+
+	return r ? r : map_unseen(hp, va, n, fd, off, MAP_SHARED);
+}
+
+int hp_lend(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot)
+{
+	struct host_port *hp = to_host(p);
+	int r = prot & PT_X ? try_mapping(hp, fd, off, prot, MAP_PRIVATE) : 0;
+
+	return r ? r : map_unseen(hp, va, n, fd, off, MAP_PRIVATE);
 }
 
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot)
@@ -146,6 +158,11 @@ int hp_hide_shared(struct port *p, vaddr_t va, size_t n)
 	if (hp_call(hp, __NR_madvise, va, PAGES(n), MADV_DONTNEED))
 		hp_call(hp, __NR_madvise, va, PAGES(n), MADV_DONTNEED);
 	return 0;
+}
+
+void hp_fetch_shared(struct port *p, vaddr_t va, size_t n)
+{
+	hp_call(to_host(p), __NR_madvise, va, PAGES(n), MADV_POPULATE_READ);
 }
 
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)
