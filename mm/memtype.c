@@ -387,4 +387,4 @@ static unsigned do_lent_file(struct fault_ctx *fc)
 const struct vm_type vm_anon = { .name = "anon", .fault = do_anonymous_page };
 const struct vm_type vm_file_private = { .name = "private file", .fault = do_private_file };
 const struct vm_type vm_file_shared = { .name = "shared file", .fault = do_shared_file };
-const struct vm_type vm_file_lent = { .name = "private file, lent", .fault = do_lent_file };
+const struct vm_type vm_file_lent = { .name = "lent file", .fault = do_lent_file };

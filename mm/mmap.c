@@ -70,11 +70,8 @@ int port_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, 
 	struct port *port = mm->mc->port;
 	uint32_t fl = *flags;
 
-	if (!file || !(fl & VM_SHARED)) {
-		int err = lend_reserve(mm, va, len, file, pgoff, flags);
-
-		return err == -EOPNOTSUPP ? port->ops->reserve(port, va, PFN(len), fl & VM_EXEC) : err;
-	}
+	if (!file || !(fl & VM_SHARED))
+		return port->ops->reserve(port, va, PFN(len), fl & VM_EXEC);
 	int err = reserve_shared(mm, va, len, file, pgoff, fl);
 
 	for (unsigned i = 0; err == -EPERM && i < ARRAY_SIZE(optional); i++)
@@ -301,7 +298,9 @@ static int64_t map_region(struct map_req *r)
 
 	if (err)
 		return err;
-	err = port_reserve(mm, r->addr, r->len, r->file, r->pgoff, &r->vm);
+	err = lend_reserve(mm, r->addr, r->len, r->file, r->pgoff, &r->vm);
+	if (err == -EOPNOTSUPP)
+		err = port_reserve(mm, r->addr, r->len, r->file, r->pgoff, &r->vm);
 	if (!err && !area_place(mm, r->addr, end, r->vm, r->file, r->pgoff))
 		err = -ENOMEM;
 	if (err) {

@@ -652,6 +652,7 @@ static void begin_machine(void)
 	mc->watch = pick(6) ? 0 : 4 + pick(16);
 	mm->start_brk = mm->brk = model_brk = AT(HEAP);
 	file = fake_file_new(port, FILE_BYTES, NULL);
+	file->f.lend = pick(2);
 	shfile = fake_file_new(port, SHARED_PAGES * PAGE_SIZE, NULL);
 	memset(page, 0, sizeof(page));
 	for (unsigned i = 0; i < SHARED_PAGES * PAGE_SIZE; i++)

@@ -72,10 +72,10 @@ static int soft_reserve(struct port *p, vaddr_t va, size_t n, bool exec)
 	return leave(s, err);
 }
 
-static int soft_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
+static int reserve_object(struct port *p, enum soft_op op, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
 {
 	struct soft_port *s = soft(p);
-	int err = enter(s, SOFT_RESERVE_SHARED, va, n);
+	int err = enter(s, op, va, n);
 	struct soft_object *obj = soft_object_of(s, fd);
 
 	SF_MISUSE(off & ~PAGE_MASK);
@@ -85,6 +85,18 @@ static int soft_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uin
 		reserve_region(s,
 			       (struct soft_region){ .start = va, .end = va + n * PAGE_SIZE, .obj = obj, .off = off, .maxprot = maxprot });
 	return leave(s, err);
+}
+
+static int soft_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
+{
+	return reserve_object(p, SOFT_RESERVE_SHARED, va, n, fd, off, maxprot);
+}
+
+/* prot is what is asked for now; execution may come later only by way of reserve. */
+static int soft_lend(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot)
+{
+	SF_MISUSE(prot & PT_W);
+	return reserve_object(p, SOFT_LEND, va, n, fd, off, PT_R | PT_X);
 }
 
 static void soft_release(struct port *p, vaddr_t va, size_t n)
@@ -439,6 +451,7 @@ static const struct port_ops soft_ops = {
 	.name = "soft",
 	.reserve = soft_reserve,
 	.reserve_shared = soft_reserve_shared,
+	.lend = soft_lend,
 	.release = soft_release,
 	.set_exec = soft_set_exec,
 	.fill = soft_fill,
