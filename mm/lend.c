@@ -60,7 +60,7 @@ int lend_end(struct mm *mm, vaddr_t start, vaddr_t end)
 	vaddr_t at = start;
 
 	SF_MISUSE(!mm_is_locked(mm));
-	while ((v = find_vma_intersection(mm, at, end))) {
+	while (at < end && (v = find_vma_intersection(mm, at, end))) {
 		vaddr_t stop = MIN(v->end, end);
 		int err = v->flags & VM_LENT ? end_part(mm, v, MAX(v->start, start), stop) : 0;
 

@@ -178,6 +178,22 @@ static void text_to_be_changed_is_not_lent(void **state)
 	rig_close(&r);
 }
 
+/* Two pages that are ordinary then are one area, which reaches beyond the second. */
+static void loans_of_neighbours_end_one_by_one(void **state)
+{
+	struct rig r;
+
+	rig_open(&r);
+	map_lent(&r, 4, PROT_READ | PROT_EXEC);
+	mm_lock(r.mm);
+	assert_true(mm_text_refill(r.mm, AT(2)));
+	assert_true(mm_text_refill(r.mm, AT(1)));
+	mm_unlock(r.mm);
+	assert_true(is_lent(&r, 0) && !is_lent(&r, 1) && rig_area(&r, AT(1)) == rig_area(&r, AT(2)) && is_lent(&r, 3));
+	assert_file_page(&r, AT(1), 1);
+	rig_close(&r);
+}
+
 static void what_cannot_be_lent_is_copied(void **state)
 {
 	struct rig r;
@@ -232,6 +248,7 @@ int main(void)
 		cmocka_unit_test(mremap_takes_private_memory),
 		cmocka_unit_test(a_forced_write_ends_the_loan_of_its_page),
 		cmocka_unit_test(text_to_be_changed_is_not_lent),
+		cmocka_unit_test(loans_of_neighbours_end_one_by_one),
 		cmocka_unit_test(what_cannot_be_lent_is_copied),
 		cmocka_unit_test(a_file_that_may_not_be_executed_says_so),
 		cmocka_unit_test(a_loan_that_cannot_end_goes_on),
