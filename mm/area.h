@@ -65,6 +65,8 @@ int64_t munmap_locked(struct mm *mm, vaddr_t addr, uint64_t len);
 int lend_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, uint64_t pgoff, uint32_t *flags);
 /* Whatever the range has of lent areas is ordinary private memory from now on, without contents.  May let go of the lock.  -ENOMEM. */
 int lend_end(struct mm *mm, vaddr_t start, vaddr_t end);
+/* The same for the whole of each area, as the program knows them, that the range touches. */
+int lend_end_areas(struct mm *mm, vaddr_t start, vaddr_t end);
 
 /* ---------------------------------------------------------------- mlock.c */
 

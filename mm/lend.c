@@ -10,7 +10,7 @@
  *     a debugger's write, a call site that is to be patched (one page)
  *
  * The range is then ordinary private memory without contents: faults read the file.  An area may so become several; to the program they are one
- * (um/proc_maps.c). */
+ * (area_first_part, area_last_part). */
 #include "mm/area.h"
 #include "mm/internal.h"
 
@@ -33,6 +33,26 @@ int lend_reserve(struct mm *mm, vaddr_t va, uint64_t len, struct sf_file *file, 
 	return err == -EPERM ? err : err ? -EOPNOTSUPP : 0;
 }
 
+static bool same_to_the_program(const struct vm_area *lo, const struct vm_area *hi)
+{
+	return hi->file && hi->file == lo->file && lo->end == hi->start && ((lo->flags ^ hi->flags) | VM_LENT) == VM_LENT &&
+	       area_pgoff(lo, lo->end) == hi->pgoff && lo->name == hi->name;
+}
+
+struct vm_area *area_first_part(struct mm *mm, struct vm_area *v)
+{
+	for (struct vm_area *p = vma_prev(mm, v); p && same_to_the_program(p, v); p = vma_prev(mm, v))
+		v = p;
+	return v;
+}
+
+struct vm_area *area_last_part(struct vm_area *v)
+{
+	for (struct vm_area *n = vma_next(v); n && same_to_the_program(v, n); n = vma_next(v))
+		v = n;
+	return v;
+}
+
 /* One area's part of the range.  -ENOMEM; -EAGAIN: the lock was let go of. */
 static int end_part(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end)
 {
@@ -52,6 +72,13 @@ static int end_part(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end
 	(void)port->ops->lend(port, start, PFN(end - start), v->file->fd, area_pgoff(v, start) << PAGE_SHIFT, PT_R);
 	(void)area_modify(mm, v, start, end, v->flags | VM_LENT, &v);
 	return err;
+}
+
+int lend_end_areas(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	struct vm_area *first = vma_lookup(mm, NULL, start), *last = end > start ? vma_lookup(mm, NULL, end - 1) : NULL;
+
+	return lend_end(mm, first ? area_first_part(mm, first)->start : start, last ? area_last_part(last)->end : end);
 }
 
 int lend_end(struct mm *mm, vaddr_t start, vaddr_t end)

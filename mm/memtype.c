@@ -278,7 +278,7 @@ static uint64_t shared_pages(struct fault_ctx *fc)
 	struct sf_file *f = fc->area->file;
 	uint64_t all = PFN(fc->area->end) - PFN(fc->area->start);
 	int64_t size = f ? f->ops->size(f) : INT64_MAX;
-	uint64_t pages = size < 0 ? 0 : ((uint64_t)size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+	uint64_t pages = size < 0 ? UINT64_MAX : ((uint64_t)size + PAGE_SIZE - 1) >> PAGE_SHIFT; /* not to be had: the host will say */
 
 	return pages > fc->area->pgoff ? MIN(all, pages - fc->area->pgoff) : 0;
 }

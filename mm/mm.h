@@ -153,6 +153,9 @@ struct vm_area *vma_lookup(struct mm *mm, struct task *tk, vaddr_t addr);
 struct vm_area *find_vma_intersection(struct mm *mm, vaddr_t start, vaddr_t end);
 static inline struct vm_area *vma_next(struct vm_area *v) { return TAILQ_NEXT(v, link); }
 struct vm_area *vma_prev(struct mm *mm, struct vm_area *v);
+/* The ends of what the program knows as one area with v, though part of it is lent and part is not (mm/lend.c). */
+struct vm_area *area_first_part(struct mm *mm, struct vm_area *v);
+struct vm_area *area_last_part(struct vm_area *v);
 /* Split v at addr (page-aligned, inside); v keeps the lower part.  -ENOMEM. */
 int split_vma(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **ret_upper);
 /* Merge v with its neighbours where Linux would; returns the area that now covers v's range. */

@@ -335,7 +335,7 @@ int64_t do_mremap(struct mm *mm, vaddr_t addr, uint64_t old_len, uint64_t new_le
 		return ret;
 	mm_lock(mm);
 	if (addr + r.old_len > addr && addr + r.old_len <= mm->task_size)
-		ret = lend_end(mm, addr, addr + r.old_len);
+		ret = lend_end_areas(mm, addr, addr + r.old_len);
 	if (!ret)
 		ret = mremap_locked(&r);
 	mm_unlock(mm);

@@ -89,17 +89,6 @@ static void add_name(struct text *t, const char *name)
 	text_str(t, name);
 }
 
-/* An area of which a part is lent and another is not is one to the program: the last part.  locked: mm */
-static struct vm_area *last_part(struct vm_area *v)
-{
-	for (struct vm_area *n = vma_next(v); n && n->start == v->end && n->file && n->file == v->file; n = vma_next(v)) {
-		if (((n->flags ^ v->flags) | VM_LENT) != VM_LENT || n->pgoff != v->pgoff + PFN(v->end - v->start) || n->name != v->name)
-			break;
-		v = n;
-	}
-	return v;
-}
-
 /* locked: mm */
 static void add_area_line(struct text *t, struct vm_area *v, vaddr_t end)
 {
@@ -130,7 +119,7 @@ void proc_maps(struct text *t)
 		struct vm_area *first = v;
 		if (v->flags & VM_HIDDEN)
 			continue;
-		v = last_part(v);
+		v = area_last_part(v);
 		add_area_line(t, first, v->end);
 	}
 	mm_unlock(um.mm);
@@ -245,7 +234,7 @@ void proc_smaps(struct text *t)
 	struct vm_area *v;
 	mm_lock(um.mm);
 	for (v = TAILQ_FIRST(&um.mm->list); v; v = vma_next(v)) {
-		struct vm_area *first = v, *last = last_part(v);
+		struct vm_area *first = v, *last = area_last_part(v);
 		struct usage u = { 0 };
 		for (count_area(&u, v); v != last; count_area(&u, v))
 			v = vma_next(v);
