@@ -32,7 +32,8 @@ bool may_expand(struct mm *mm, uint32_t flags, uint64_t n)
 		return false;
 	if ((flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) != VM_WRITE)
 		return true;
-	return mm->data_vm + n <= limit_pages(mm->limits.data);
+	/* A limit of nothing is meant for brk: valgrind sets it, and Linux then looks at the hard limit. */
+	return mm->data_vm + n <= limit_pages(mm->limits.data ? mm->limits.data : mm->limits.data_max);
 }
 
 bool enough_memory(struct mm *mm, uint64_t n)

@@ -19,7 +19,7 @@
 
 enum view {
 	V_MAPS, V_SMAPS, V_SMAPS_ROLLUP, V_STATM, V_STATUS, V_STAT, V_AUXV, V_CMDLINE, V_ENVIRON,
-	V_EXE, V_MEM,
+	V_EXE, V_MEM, V_PAGEMAP,
 	V_REFUSED,
 };
 
@@ -28,11 +28,13 @@ static const struct view_name views[] = {
 	{ "maps", V_MAPS, 0 }, { "smaps", V_SMAPS, 0 }, { "smaps_rollup", V_SMAPS_ROLLUP, 0 }, { "statm", V_STATM, 0 },
 	{ "status", V_STATUS, 0 }, { "stat", V_STAT, 0 }, { "auxv", V_AUXV, 0 }, { "cmdline", V_CMDLINE, 0 },
 	{ "environ", V_ENVIRON, 0 }, { "exe", V_EXE, 0 },
-	{ "mem", V_MEM, 0 }, { "pagemap", V_REFUSED, -EPERM }, { "numa_maps", V_REFUSED, -EACCES },
+	{ "mem", V_MEM, 0 }, { "pagemap", V_PAGEMAP, 0 }, { "numa_maps", V_REFUSED, -EACCES },
 	{ "map_files", V_REFUSED, -EPERM },
 };
 
 #define PATH_ROOM 512
+#define PAGEMAP_WORDS 512u
+#define PAGEMAP_END (1ull << 47)
 #define PARTS 6
 
 /* A path that has been recognised. */
@@ -258,6 +260,7 @@ static void make_text(struct text *text, const struct proc_name *pn, struct thre
 	case V_STAT: host_based(text, pn, t); break;
 	case V_EXE:
 	case V_MEM:
+	case V_PAGEMAP:
 	case V_REFUSED: text->err = -EACCES; break;
 	}
 }
@@ -293,8 +296,8 @@ static int64_t open_other(const struct proc_name *pn, int flags)
 {
 	uint64_t how = O_RDONLY | ((unsigned)flags & O_CLOEXEC);
 	enum view v = pn->view->view;
-	if (v == V_REFUSED)
-		return pn->view->err;
+	if (v == V_REFUSED || v == V_PAGEMAP)
+		return v == V_PAGEMAP ? -EPERM : pn->view->err;
 	if (v == V_AUXV || v == V_CMDLINE || v == V_ENVIRON || flags & (O_ACCMODE | O_PATH | O_DIRECTORY | O_CREAT))
 		return -ENOSYS;
 	return um_tree_question(pn->other, v + 1, pn->tid, open_answer, &how);
@@ -317,6 +320,31 @@ static int64_t open_exe(int flags)
 	if (flags & O_ACCMODE && !(flags & O_PATH))
 		return -ETXTBSY;
 	return reopen(um.exe_fd, (unsigned)flags & ~(O_CREAT | O_TRUNC));
+}
+
+/* A sparse file: words of pages that are there are written, all others read as zeros. */
+static int64_t open_pagemap(int flags)
+{
+	uint64_t words[PAGEMAP_WORDS], pfn = 0, limit[2] = { 0 };
+	unsigned n;
+	host_call4(__NR_prlimit64, 0, 1 /* RLIMIT_FSIZE */, 0, HC_A(limit));
+	int64_t low = limit[0] == UINT64_MAX ? host_call2(__NR_memfd_create, HC_A("pagemap"), MFD_CLOEXEC) : -EPERM, own = low;
+	if (low >= 0) {
+		own = host_call3(__NR_fcntl, low, F_DUPFD_CLOEXEC, um.shm->cfg.fd_base);
+		host_call1(__NR_close, low);
+	}
+	if (own < 0)
+		return own;
+	int64_t r = host_call2(__NR_ftruncate, own, PAGEMAP_END / PAGE_SIZE * sizeof(words[0]));
+	while (!r && (n = proc_pagemap(&pfn, words, PAGEMAP_WORDS))) {
+		r = host_call4(__NR_pwrite64, own, HC_A(words), n * sizeof(words[0]), pfn * sizeof(words[0]));
+		r = r < 0 ? r : 0;
+		pfn += n;
+	}
+	if (!r)
+		r = reopen(own, O_RDONLY | ((unsigned)flags & O_CLOEXEC));
+	host_call1(__NR_close, own);
+	return r;
 }
 
 int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
@@ -346,6 +374,8 @@ int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 		return -ENOTDIR;
 	if (flags & O_ACCMODE)
 		return -EACCES;
+	if (pn.view->view == V_PAGEMAP)
+		return open_pagemap(flags);
 	make_text(&text, &pn, t);
 	int64_t r = text.err ? text.err : text_to_fd(&text, pn.view->name, flags);
 	text_free(&text);

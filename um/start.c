@@ -179,6 +179,7 @@ static void set_limits(struct mm *mm)
 {
 	mm->limits.as = um.shm->cfg.rlim_as_cur;
 	mm->limits.data = um.shm->cfg.rlim_data_cur;
+	mm->limits.data_max = UINT64_MAX;
 	mm->limits.memlock = host_rlimit(RLIM_MEMLOCK);
 	mm->limits.stack = um.shm->cfg.rlim_stack_cur ? um.shm->cfg.rlim_stack_cur : host_rlimit(RLIM_STACK);
 	mm->overcommit = (int)read_number("/proc/sys/vm/overcommit_memory", 0);
