@@ -19,7 +19,7 @@
 
 enum view {
 	V_MAPS, V_SMAPS, V_SMAPS_ROLLUP, V_STATM, V_STATUS, V_STAT, V_AUXV, V_CMDLINE, V_ENVIRON,
-	V_EXE, V_MEM, V_PAGEMAP,
+	V_EXE, V_MEM, V_PAGEMAP, V_LIMITS,
 	V_REFUSED,
 };
 
@@ -27,7 +27,7 @@ struct view_name { const char *name; enum view view; int err; };
 static const struct view_name views[] = {
 	{ "maps", V_MAPS, 0 }, { "smaps", V_SMAPS, 0 }, { "smaps_rollup", V_SMAPS_ROLLUP, 0 }, { "statm", V_STATM, 0 },
 	{ "status", V_STATUS, 0 }, { "stat", V_STAT, 0 }, { "auxv", V_AUXV, 0 }, { "cmdline", V_CMDLINE, 0 },
-	{ "environ", V_ENVIRON, 0 }, { "exe", V_EXE, 0 },
+	{ "environ", V_ENVIRON, 0 }, { "limits", V_LIMITS, 0 }, { "exe", V_EXE, 0 },
 	{ "mem", V_MEM, 0 }, { "pagemap", V_PAGEMAP, 0 }, { "numa_maps", V_REFUSED, -EACCES },
 	{ "map_files", V_REFUSED, -EPERM },
 };
@@ -241,6 +241,8 @@ static void host_based(struct text *text, const struct proc_name *pn, struct thr
 	text->err = text_host_file(&host, path);
 	if (!text->err && pn->view->view == V_STATUS)
 		proc_status(text, &host, t, about == t->task.tid);
+	else if (!text->err && pn->view->view == V_LIMITS)
+		proc_limits(text, &host);
 	else if (!text->err)
 		proc_stat(text, &host, t, about == t->task.tid, !pn->tid);
 	text_free(&host);
@@ -256,6 +258,7 @@ static void make_text(struct text *text, const struct proc_name *pn, struct thre
 	case V_AUXV: proc_auxv(text); break;
 	case V_CMDLINE: proc_cmdline(text, t); break;
 	case V_ENVIRON: proc_environ(text, t); break;
+	case V_LIMITS:
 	case V_STATUS:
 	case V_STAT: host_based(text, pn, t); break;
 	case V_EXE:

@@ -403,7 +403,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 		measure_trap();
 		um.shm->kernel_bytes = own_bytes();
 	} else {
-		um.mm->limits.stack = state.rlim_stack;
+		um_limits_load(&state.limits);
 	}
 	um_account_open(um.again ? state.account : -1);
 	load_program(&state, argv, envp, &go);

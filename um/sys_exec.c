@@ -94,7 +94,7 @@ static int64_t state_file(struct thread *t, const char *path, int64_t prog_fd)
 	s->foreign_pids = um.foreign_pids;
 	s->account = t->proc == &um.first ? um_account() : -1;
 	s->shm_arena = um.shm_arena;
-	s->rlim_stack = um.mm->limits.stack;
+	um_limits_save(&s->limits);
 	s->mdwe = um.mm->mdwe & MDWE_NO_INHERIT ? 0 : um.mm->mdwe;
 	s->prog_fd = (int32_t)prog_fd;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);

@@ -201,13 +201,17 @@ struct um_start { vaddr_t entry, sp; };
 /* Could path, which lies at load, be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
 int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
+/* um/fd.c: the limits that are not the host's, for execve. */
+struct um_limits { uint64_t nofile, hard[16]; struct mm_limits soft; };
+void um_limits_save(struct um_limits *ret);
+void um_limits_load(const struct um_limits *from);
 struct um_exec_state {
 	uint64_t sigmask;
 	int32_t account;          /* the process's entry in shm->procs; -1: it has none yet */
 	bool foreign_pids;
 	int shm_arena;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
-	uint64_t rlim_stack;
+	struct um_limits limits;
 	uint32_t mdwe;
 	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
 	char path[4096];

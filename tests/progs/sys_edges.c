@@ -222,8 +222,50 @@ static void switches(void)
 	C(SYS_execveat, AT_FDCWD, "/bin/sh", NULL, NULL, 0x40000);
 }
 
-int main(void)
+static void show_limits(void)
 {
+	static const int which[] = { RLIMIT_DATA, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS };
+	char line[128];
+	for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+		struct rlimit r;
+		getrlimit(which[i], &r);
+		printf("  %d: %lu %lu\n", which[i], (unsigned long)r.rlim_cur, (unsigned long)r.rlim_max);
+	}
+	FILE *f = fopen("/proc/self/limits", "r");
+	while (fgets(line, sizeof line, f))
+		if (strstr(line, "data") || strstr(line, "stack") || strstr(line, "open files") || strstr(line, "lock") || strstr(line, "address"))
+			printf("  %s", line);
+	fclose(f);
+}
+
+static void limits_stay(void)
+{
+	const struct rlimit data = { 1ul << 32, 1ul << 33 }, stack = { 1 << 22, 1 << 23 }, files = { 50, 60 }, lock = { 1 << 15, 1 << 16 },
+			    as = { 1ul << 35, 1ul << 36 };
+	setrlimit(RLIMIT_DATA, &data);
+	setrlimit(RLIMIT_STACK, &stack);
+	setrlimit(RLIMIT_NOFILE, &files);
+	setrlimit(RLIMIT_MEMLOCK, &lock);
+	setrlimit(RLIMIT_AS, &as);
+	fflush(stdout);
+	execl("/proc/self/exe", "sys_edges", "limits", NULL);
+}
+
+static void lock_and_write(void)
+{
+	unsigned char in[2] = { 9, 9 };
+	char *a = mmap(NULL, 2 * PG, PROT_NONE, ANON | MAP_LOCKED, -1, 0);
+	C(SYS_mprotect, a, PG, RW);
+	C(SYS_mincore, a, 2 * PG, in);
+	printf("  in memory %d %d\n", in[0] & 1, in[1] & 1);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		show_limits();
+		return 0;
+	}
 	transcript_begin();
 	room = area(16);
 	munmap(room, 16 * PG);
@@ -237,5 +279,7 @@ int main(void)
 	apart("unshare", alone);
 	apart("clone", clones);
 	apart("switches", switches);
+	apart("limits across execve", limits_stay);
+	apart("locked without rights", lock_and_write);
 	return 0;
 }
