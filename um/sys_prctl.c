@@ -18,6 +18,7 @@ enum {
 };
 #define COMM_LEN 16u
 #define PR_TSC_ENABLE 1u
+#define SECCOMP_MODE_STRICT 1u
 
 static int64_t pass(struct thread *t)
 {
@@ -65,6 +66,19 @@ static int64_t get_auxv(struct thread *t)
 static int64_t get_seccomp(struct thread *t)
 {
 	return um.seccomp ? 0 : pass(t);
+}
+
+/* Filters are refused: they would have to be asked about the program's calls, never about ours. */
+static int64_t set_strict(struct thread *t)
+{
+	t->strict = true;
+	return 0;
+}
+
+int64_t sys_seccomp(struct thread *t)
+{
+	bool strict = !t->arg[0] /* SECCOMP_SET_MODE_STRICT */ && !(uint32_t)t->arg[1] && !t->arg[2];
+	return strict ? set_strict(t) : -EINVAL;
 }
 
 /* The command has the first process killed if it dies itself, unless the program asks for another signal. */
@@ -146,6 +160,7 @@ int64_t sys_prctl(struct thread *t)
 	case PR_SET_NAME: return set_name(t);
 	case PR_GET_NAME: return get_name(t);
 	case PR_GET_SECCOMP: return get_seccomp(t);
+	case PR_SET_SECCOMP: return t->arg[1] == SECCOMP_MODE_STRICT ? set_strict(t) : -EINVAL;
 	case PR_SET_THP_DISABLE: return set_switch(t, &thp_disabled);
 	case PR_GET_THP_DISABLE: return get_switch(t, &thp_disabled);
 	case PR_SET_MEMORY_MERGE: return set_switch(t, &merge);

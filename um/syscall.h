@@ -209,7 +209,7 @@ H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
 H(sys_shmget); H(sys_shmat); H(sys_shmctl); H(sys_shmdt);
 /* sys_misc.c, sys_prctl.c */
 unsigned um_implied_rights(unsigned prot); /* PROT_* with what personality(READ_IMPLIES_EXEC) adds */
-H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
+H(sys_getrusage); H(sys_prctl); H(sys_seccomp); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
 H(sys_mq_notify); H(sys_kcmp); H(sys_modify_ldt); H(sys_sysfs); H(sys_nosys);
 #undef H
 

@@ -69,6 +69,7 @@ struct thread {
 	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
 	vaddr_t ss_sp; uint64_t ss_size; uint32_t ss_flags; /* the program's alternate stack */
 	struct abi_siginfo taken; bool has_taken; /* signal taken by the host handler, to be delivered before user mode */
+	bool strict;               /* seccomp: may read, write, return from handlers and end, no more */
 	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them, or while in the kernel: bit i */
 	uint32_t virt_new;        /* one of them came since virt_pending was looked at (entry.S) */
 	vaddr_t clear_child_tid;

@@ -251,6 +251,32 @@ static void limits_stay(void)
 	execl("/proc/self/exe", "sys_edges", "limits", NULL);
 }
 
+static void strict(void)
+{
+	C(SYS_seccomp, 0, 1, NULL);
+	C(SYS_seccomp, 0, 0, "x");
+	C(SYS_seccomp, 9, 0, NULL);
+	C(SYS_prctl, PR_SET_SECCOMP, 7, 0, 0, 0);
+	fflush(stdout);
+	if (!fork()) {
+		syscall(SYS_prctl, PR_SET_SECCOMP, 1, 0, 0, 0);
+		(void)!syscall(SYS_write, 1, "  may write\n", 12);
+		syscall(SYS_exit, 5);
+	}
+	int st = 0;
+	wait(&st);
+	printf("  ended with %x\n", st);
+	fflush(stdout);
+	if (!fork()) {
+		syscall(SYS_seccomp, 0, 0, NULL);
+		syscall(SYS_getpid);
+		(void)!syscall(SYS_write, 1, "  may ask\n", 10);
+		_exit(0);
+	}
+	wait(&st);
+	printf("  ended with %x\n", st);
+}
+
 static void lock_and_write(void)
 {
 	unsigned char in[2] = { 9, 9 };
@@ -280,6 +306,7 @@ int main(int argc, char **argv)
 	apart("clone", clones);
 	apart("switches", switches);
 	apart("limits across execve", limits_stay);
+	apart("strict", strict);
 	apart("locked without rights", lock_and_write);
 	return 0;
 }
