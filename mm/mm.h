@@ -465,6 +465,7 @@ struct mm {
 #define MDWE_NO_INHERIT 2u
 	int overcommit;          /* 0, 1, 2 as vm.overcommit_memory; 2 refuses beyond commit_limit pages */
 	uint64_t commit_limit;
+	uint64_t guess_limit;    /* mode 0: no single request is for more pages than there are, swap included; 0: not checked */
 	struct mm_limits limits;
 	uint64_t stack_guard;    /* bytes, 1 MiB */
 	uint64_t rss_anon, rss_file, rss_shared, swapped; /* pages */

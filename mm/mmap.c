@@ -38,7 +38,9 @@ bool may_expand(struct mm *mm, uint32_t flags, uint64_t n)
 
 bool enough_memory(struct mm *mm, uint64_t n)
 {
-	return mm->overcommit != 2 || mm->account_vm + n <= mm->commit_limit;
+	if (mm->overcommit == 2)
+		return mm->account_vm + n <= mm->commit_limit;
+	return mm->overcommit || !mm->guess_limit || n <= mm->guess_limit;
 }
 
 bool mlock_future_ok(struct mm *mm, uint32_t flags, uint64_t bytes)

@@ -69,6 +69,14 @@ static uint32_t part_number(const struct part *a)
 	return (uint32_t)v;
 }
 
+static size_t text_length(const char *s)
+{
+	size_t n = 0;
+	while (s[n])
+		n++;
+	return n;
+}
+
 static const struct view_name *find_view(const char *path)
 {
 	const char *last = path;
@@ -350,10 +358,21 @@ static int64_t open_pagemap(int flags)
 	return r;
 }
 
+static bool is_sysctl(const char *path)
+{
+	static const char *const names[] = { "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/max_map_count" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (part_is(&(struct part){ path, text_length(path) }, names[i]))
+			return true;
+	return false;
+}
+
 int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 {
 	struct proc_name pn;
 	struct text text = { 0 };
+	if (flags & O_ACCMODE && is_sysctl(path))
+		WRITE_ONCE(um.shm->sysctls, 1);
 	if (!proc_parse(t, dirfd, path, &pn))
 		return -ENOSYS;
 	if (pn.view->view == V_MEM) { /* the host's, as a name and a position for um/remote.c */

@@ -57,6 +57,8 @@ int64_t sys_mmap(struct thread *t)
 {
 	unsigned prot = um_implied_rights((unsigned)t->arg[2]), flags = (unsigned)t->arg[3];
 	uint64_t off = t->arg[5];
+	if (unlikely(READ_ONCE(um.shm->sysctls)))
+		um_read_sysctls(um.mm);
 	if (off & ~PAGE_MASK)
 		return -EINVAL;
 	if (flags & MAP_ANONYMOUS && (flags & MAP_TYPE) == MAP_SHARED && !(flags & (MAP_HUGETLB | MAP_GROWSDOWN)))

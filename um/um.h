@@ -202,6 +202,8 @@ struct um_start { vaddr_t entry, sp; };
 /* Could path, which lies at load, be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
 int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
+/* um/start.c: vm.overcommit_memory and vm.max_map_count as they are now. */
+void um_read_sysctls(struct mm *mm);
 /* um/fd.c: the limits that are not the host's, for execve. */
 struct um_limits { uint64_t nofile, hard[16]; struct mm_limits soft; };
 void um_limits_save(struct um_limits *ret);

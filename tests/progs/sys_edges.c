@@ -42,6 +42,9 @@ static void unmappable(void)
 	OK(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, zero, 0L);
 	OK(SYS_mmap, NULL, PG, RW, MAP_PRIVATE, empty, 0L);
 	unlink("empty");
+	C(SYS_mmap, NULL, 1ul << 44, RW, ANON, -1, 0L);
+	OK(SYS_mmap, NULL, 1ul << 44, PROT_READ, ANON, -1, 0L);
+	OK(SYS_mmap, NULL, 1ul << 44, RW, ANON | MAP_NORESERVE, -1, 0L);
 	C(SYS_munmap, (1ul << 47) - 2 * PG, PG);
 	C(SYS_munmap, (1ul << 47) - 2 * PG, 0L);
 	C(SYS_munmap, (1ul << 47), PG);
