@@ -95,6 +95,8 @@ static const struct sf_file_ops host_file_ops = {
 	.release = file_release,
 };
 
+static const char deleted[] = " (deleted)";
+
 /* ---------------------------------------------------------------- making and finding */
 
 /* A reference unless the count has already reached zero. */
@@ -245,6 +247,17 @@ close_own:
 	if (!f)
 		*ret_err = (int)err;
 	return f;
+}
+
+bool um_file_unlinked(const struct sf_file *f)
+{
+	struct stat st;
+	if (!f || f->ops != &host_file_ops || host_call2(__NR_fstat, f->fd, HC_A(&st)) < 0 || st.st_nlink)
+		return false;
+	uint64_t n = 0;
+	while (f->path[n])
+		n++;
+	return n < sizeof(deleted) || memcmp(f->path + n + 1 - sizeof(deleted), deleted, sizeof(deleted));
 }
 
 void um_file_rename(struct sf_file *f, const char *name)

@@ -107,6 +107,8 @@ static void add_area_line(struct text *t, struct vm_area *v)
 			text_add(t, blanks, NAME_COLUMN - (unsigned)n);
 		text_str(t, " ");
 		add_name(t, name);
+		if (um_file_unlinked(f))
+			text_str(t, " (deleted)");
 	}
 	text_str(t, "\n");
 }
@@ -231,6 +233,8 @@ void proc_smaps(struct text *t)
 	mm_lock(um.mm);
 	TAILQ_FOREACH(v, &um.mm->list, link) {
 		struct usage u = { 0 };
+		if (v->flags & VM_HIDDEN)
+			continue;
 		count_area(&u, v);
 		add_area_line(t, v);
 		add_sizes(t, v->end - v->start);

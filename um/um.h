@@ -246,6 +246,7 @@ void um_file_changed(int fd, uint64_t off, uint64_t len);
 /* Does a process of the run execute that file? */
 bool um_runs_from(int dirfd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
+bool um_file_unlinked(const struct sf_file *f); /* since it was mapped */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
 /* If path (already absolute or relative to dirfd as the program gave it) names one of our /proc views, a descriptor of a

@@ -147,6 +147,30 @@ static void page_map(void)
 	printf("  pages %d%d%d%d, hole %d\n", present(fd, a), present(fd, a + PG), present(fd, a + 2 * PG), present(fd, a + 3 * PG), present(fd, hole));
 }
 
+/* The end of the line of maps about an address. */
+static void name_of(const char *a)
+{
+	char text[512];
+	unsigned long start, end;
+	FILE *f = fopen("/proc/self/maps", "r");
+	while (fgets(text, sizeof text, f))
+		if (sscanf(text, "%lx-%lx", &start, &end) == 2 && start <= (uintptr_t)a && (uintptr_t)a < end)
+			printf("  %s", strrchr(text, '/') ? strrchr(text, '/') : text);
+	fclose(f);
+}
+
+static void names(void)
+{
+	int fd = open("gone", O_RDWR | O_CREAT, 0600);
+	(void)!ftruncate(fd, 2 * PG);
+	char *shared = mmap(NULL, PG, RW, MAP_SHARED, fd, 0), *mine = mmap(NULL, PG, RW, MAP_PRIVATE, fd, PG);
+	name_of(shared);
+	unlink("gone");
+	name_of(shared);
+	name_of(mine);
+	name_of(mmap(NULL, PG, RW, MAP_SHARED, fd, 0));
+}
+
 static void alone(void)
 {
 	C(SYS_unshare, CLONE_FILES);
@@ -305,6 +329,7 @@ int main(int argc, char **argv)
 	apart("beside what came by fork", beside_forked);
 	apart("mbind", policies);
 	apart("pagemap", page_map);
+	apart("names in maps", names);
 	apart("unshare", alone);
 	apart("clone", clones);
 	apart("switches", switches);
