@@ -325,6 +325,7 @@ int area_split(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **
 	up->window = v->window;
 	up->next_pfn = v->next_pfn;
 	up->guard = v->guard;
+	up->policy = v->policy;
 	area_resize(mm, v, v->start, addr);
 	tree_insert(mm, up, vma_next(v));
 	count_area(mm, up, 1);
@@ -344,17 +345,18 @@ struct kind {
 	const struct vm_type *type;
 	const char *name;
 	struct page_guard *guard;
+	uint32_t policy;
 };
 
 static struct kind kind_of(const struct vm_area *v)
 {
-	return (struct kind){ v->flags, v->file, v->type, v->name, v->guard };
+	return (struct kind){ v->flags, v->file, v->type, v->name, v->guard, v->policy };
 }
 
 static bool kind_eq(const struct vm_area *v, const struct kind *k)
 {
 	return !((v->flags ^ k->flags) & ~VM_TOUCHED) && v->file == k->file && v->type == k->type && v->name == k->name &&
-	       v->guard == k->guard;
+	       v->guard == k->guard && v->policy == k->policy;
 }
 
 /* Does v continue into such pages, the first of which is pgoff at addr?  Do they continue into v? */
@@ -407,7 +409,7 @@ struct vm_area *vma_merge(struct mm *mm, struct vm_area *v)
 
 struct vm_area *area_place(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t flags, struct sf_file *file, uint64_t pgoff)
 {
-	struct kind k = { flags, file, type_for(flags, file), NULL, NULL };
+	struct kind k = { flags, file, type_for(flags, file), NULL, NULL, 0 };
 	struct vm_area *next = find_vma(mm, NULL, start);
 	struct vm_area *prev = vma_prev(mm, next);
 
@@ -485,6 +487,21 @@ int area_modify(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, ui
 		return err;
 	area_set_flags(mm, v, flags);
 	*ret_v = vma_merge(mm, v);
+	return 0;
+}
+
+int area_set_policy(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t policy)
+{
+	struct vm_area *v = find_vma_intersection(mm, start, end);
+
+	for (; v && v->start < end; v = vma_next(v)) {
+		int err = v->policy == policy ? 0 : isolate(mm, &v, MAX(v->start, start), MIN(v->end, end));
+
+		if (err)
+			return err;
+		v->policy = policy;
+		v = vma_merge(mm, v);
+	}
 	return 0;
 }
 

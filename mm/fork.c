@@ -261,6 +261,7 @@ static int child_areas(struct mm *mm)
 	int err;
 
 	mm->def_flags &= ~VM_LOCKED_MASK;
+	mm->generation++;
 	for (v = TAILQ_FIRST(&mm->list); v; v = next) {
 		next = vma_next(v);
 		if (v->flags & VM_DONTFORK) {
@@ -272,12 +273,14 @@ static int child_areas(struct mm *mm)
 			next = find_vma(mm, NULL, end);
 			continue;
 		}
+		area_note_touched(mm, v);
 		if (v->flags & VM_WIPEONFORK)
 			zap_range(mm, v->start, v->end);
-		if (v->flags & VM_LOCKED_MASK) {
+		if (v->flags & VM_TOUCHED && !(v->flags & VM_COPIED))
+			v->flags |= VM_COPIED_BY(mm->generation);
+		if (v->flags & VM_LOCKED_MASK)
 			area_set_flags(mm, v, v->flags & ~VM_LOCKED_MASK);
-			next = vma_next(vma_merge(mm, v));
-		}
+		next = vma_next(vma_merge(mm, v));
 	}
 	return 0;
 }

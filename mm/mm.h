@@ -52,7 +52,11 @@ struct machine;
 #define VM_TOUCHED   0x400000u /* private anonymous: was written once (where Linux has an anon_vma); set late, no obstacle to merging */
 #define VM_SEALED    0x800000u /* mseal */
 #define VM_HIDDEN    0x1000000u /* ours (mm/text.c): /proc does not show it */
-#define VM_LENT      0x2000000u /* ours (mm/lend.c): private and not writable, the host maps the file itself */
+/* Touched when it came by fork: in which generation of processes (modulo).  What is mapped beside it later stays apart, as Linux's anon_vma
+ * chains have it. */
+#define VM_COPIED       0x1e000000u
+#define VM_COPIED_BY(g) (((g) % 15u + 1u) << 25)
+#define VM_LENT      0x20000000u /* ours (mm/lend.c): private and not writable, the host maps the file itself */
 #define VM_NOHUGE_ADV 0x200000u /* MADV_NOHUGEPAGE or MAP_STACK (no effect but on smaps and merging) */
 
 /* A file behind areas.  Reference counted; the last area to go releases it. */
@@ -139,6 +143,7 @@ struct vm_area {
 	uint32_t window;           /* pages to bring in at once; adapts */
 	const char *name;          /* fixed name for maps ("[heap]") or NULL */
 	struct page_guard *guard;  /* NULL: nobody */
+	uint32_t policy;           /* where its pages should lie: a number of um/sys_numa.c's; 0: wherever */
 	TAILQ_ENTRY(vm_area) link;
 };
 RB_HEAD(area_tree, vm_area);
@@ -160,6 +165,8 @@ struct vm_area *area_last_part(struct vm_area *v);
 int split_vma(struct mm *mm, struct vm_area *v, vaddr_t addr, struct vm_area **ret_upper);
 /* Merge v with its neighbours where Linux would; returns the area that now covers v's range. */
 struct vm_area *vma_merge(struct mm *mm, struct vm_area *v);
+/* Give [start, end) a policy, area by area.  -ENOMEM.  Locked: mm. */
+int area_set_policy(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t policy);
 /* Insert / unlink; keeps counts (total_vm, nr_areas, …) and bumps mm->seq. */
 struct vm_area *vma_alloc(struct mm *mm, vaddr_t start, vaddr_t end, uint32_t flags, struct sf_file *file, uint64_t pgoff);
 void vma_insert(struct mm *mm, struct vm_area *v);
@@ -438,7 +445,7 @@ int expand_stack(struct mm *mm, struct vm_area *v, vaddr_t addr);
 
 /* ---------------------------------------------------------------- mm and machine (mm/machine.c) */
 
-struct mm_limits { uint64_t as, data, stack, memlock; }; /* bytes; UINT64_MAX: none */
+struct mm_limits { uint64_t as, data, stack, memlock, data_max; }; /* bytes; UINT64_MAX: none; data_max counts when data is 0 */
 
 /* Sequential patterns seen lately: a fault next to [lo, hi) goes on with one (mm/memtype.c). */
 #define NR_STREAMS 16
@@ -463,9 +470,11 @@ struct mm {
 #define MDWE_NO_INHERIT 2u
 	int overcommit;          /* 0, 1, 2 as vm.overcommit_memory; 2 refuses beyond commit_limit pages */
 	uint64_t commit_limit;
+	uint64_t guess_limit;    /* mode 0: no single request is for more pages than there are, swap included; 0: not checked */
 	struct mm_limits limits;
 	uint64_t stack_guard;    /* bytes, 1 MiB */
 	uint64_t rss_anon, rss_file, rss_shared, swapped; /* pages */
+	uint32_t generation;     /* how many forks down from the first process */
 	uint64_t shared_serial;  /* shared anonymous mappings made so far */
 	struct fault_stream streams[NR_STREAMS]; uint32_t stream_last, stream_victim;
 };

@@ -32,12 +32,15 @@ bool may_expand(struct mm *mm, uint32_t flags, uint64_t n)
 		return false;
 	if ((flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) != VM_WRITE)
 		return true;
-	return mm->data_vm + n <= limit_pages(mm->limits.data);
+	/* A limit of nothing is meant for brk: valgrind sets it, and Linux then looks at the hard limit. */
+	return mm->data_vm + n <= limit_pages(mm->limits.data ? mm->limits.data : mm->limits.data_max);
 }
 
 bool enough_memory(struct mm *mm, uint64_t n)
 {
-	return mm->overcommit != 2 || mm->account_vm + n <= mm->commit_limit;
+	if (mm->overcommit == 2)
+		return mm->account_vm + n <= mm->commit_limit;
+	return mm->overcommit || !mm->guess_limit || n <= mm->guess_limit;
 }
 
 bool mlock_future_ok(struct mm *mm, uint32_t flags, uint64_t bytes)

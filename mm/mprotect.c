@@ -130,6 +130,17 @@ int64_t do_mseal(struct mm *mm, vaddr_t addr, uint64_t len)
 	return err;
 }
 
+/* Is there a private area that is locked and cannot be written?  Its pages come with the right to write, as in Linux. */
+static bool locked_unwritable(struct mm *mm, vaddr_t start, vaddr_t end)
+{
+	struct vm_area *v = mm->locked_vm ? find_vma_intersection(mm, start, end) : NULL;
+
+	for (; v && v->start < end; v = vma_next(v))
+		if ((v->flags & (VM_WRITE | VM_SHARED | VM_LOCKED_MASK)) == VM_LOCKED)
+			return true;
+	return false;
+}
+
 int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
 {
 	unsigned grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
@@ -150,8 +161,12 @@ int64_t do_mprotect(struct mm *mm, vaddr_t addr, uint64_t len, unsigned prot)
 
 	if (!err && prot & VM_WRITE)
 		mm_text_forget(mm, addr, end);
+	bool bring = !err && prot & VM_WRITE && locked_unwritable(mm, addr, end);
+
 	if (!err)
 		err = protect_areas(mm, addr, end, prot);
 	mm_unlock(mm);
+	if (!err && bring)
+		(void)populate(mm, NULL, addr, end, POPULATE_AREA);
 	return err;
 }

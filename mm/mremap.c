@@ -110,7 +110,7 @@ static uint64_t new_pgoff(const struct remap *r, const struct vm_area *v, vaddr_
 
 static struct vm_area *place_copy(const struct remap *r, struct vm_area *v, vaddr_t new_addr)
 {
-	uint32_t flags = v->flags, stat = v->stat;
+	uint32_t flags = v->flags, stat = v->stat, policy = v->policy;
 	uint64_t pgoff = new_pgoff(r, v, new_addr);
 	const char *name = v->name;
 
@@ -120,6 +120,8 @@ static struct vm_area *place_copy(const struct remap *r, struct vm_area *v, vadd
 		return NULL;
 	if (name && nv->start == new_addr && nv->end == new_addr + r->new_len)
 		nv->name = name;
+	if (policy && nv->start == new_addr && nv->end == new_addr + r->new_len)
+		nv->policy = policy;
 	if (!nv->stat)
 		nv->stat = stat;
 	return nv;

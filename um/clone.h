@@ -7,6 +7,7 @@
 #include "um/trap.h"
 
 #define CSIGNAL 0xffu
+#define CLONE_NEWTIME 0x80ull
 #define CLONE_VM 0x100ull
 #define CLONE_FS 0x200ull
 #define CLONE_FILES 0x400ull

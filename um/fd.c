@@ -107,6 +107,8 @@ static int set_own(uint32_t which, const struct rlim *r)
 		max = MIN(max, (uint64_t)um.shm->cfg.fd_base);
 	}
 	lim.hard[which] = max;
+	if (which == RLIM_DATA)
+		WRITE_ONCE(um.mm->limits.data_max, max);
 	WRITE_ONCE(*soft_limit(which), cur);
 	return 0;
 }

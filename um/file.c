@@ -95,6 +95,8 @@ static const struct sf_file_ops host_file_ops = {
 	.release = file_release,
 };
 
+static const char deleted[] = " (deleted)";
+
 /* ---------------------------------------------------------------- making and finding */
 
 /* A reference unless the count has already reached zero. */
@@ -129,6 +131,18 @@ static int check_mappable(const struct stat *st, int64_t open_flags)
 	if (fmt != S_REG && fmt != S_CHR && fmt != S_BLK)
 		return -ENODEV;
 	return (open_flags & O_ACCMODE) == O_WRONLY ? -EACCES : 0;
+}
+
+/* Files of /proc and devices may have no way of being mapped at all: the host knows.  What has contents is an ordinary file. */
+static int64_t ask_mappable(int fd, const struct stat *st)
+{
+	if ((st->st_mode & S_FMT) == S_REG && st->st_size)
+		return 0;
+	int64_t at = host_call6(__NR_mmap, 0, PAGE_SIZE, 0, 2 /* MAP_PRIVATE */, fd, 0);
+	if (at < 0)
+		return at == -ENODEV || at == -EIO ? at : 0;
+	host_call2(__NR_munmap, at, PAGE_SIZE);
+	return 0;
 }
 
 static bool in_memory_fs(int fd)
@@ -213,6 +227,8 @@ struct sf_file *um_file_from_fd(int fd, int *ret_err)
 	int64_t err = host_call2(__NR_fstat, own, HC_A(&st));
 	if (!err)
 		err = check_mappable(&st, open_flags);
+	if (!err)
+		err = ask_mappable((int)own, &st);
 	if (err < 0)
 		goto close_own;
 	bool writable = (open_flags & O_ACCMODE) == O_RDWR;
@@ -232,6 +248,17 @@ close_own:
 	if (!f)
 		*ret_err = (int)err;
 	return f;
+}
+
+bool um_file_unlinked(const struct sf_file *f)
+{
+	struct stat st;
+	if (!f || f->ops != &host_file_ops || host_call2(__NR_fstat, f->fd, HC_A(&st)) < 0 || st.st_nlink)
+		return false;
+	uint64_t n = 0;
+	while (f->path[n])
+		n++;
+	return n < sizeof(deleted) || memcmp(f->path + n + 1 - sizeof(deleted), deleted, sizeof(deleted));
 }
 
 void um_file_rename(struct sf_file *f, const char *name)

@@ -10,11 +10,12 @@
  * nothing half done.  Threads are not copied: what they had pinned, were reading or were writing is undone in the child's copy. */
 #include "um/clone.h"
 #include "um/patch.h"
+#include "um/syscall.h"
 #include "um/tree.h"
 
 #define KNOWN (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS | \
 	       CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | \
-	       CLONE_CHILD_SETTID | 0x7e000000ull /* CLONE_NEW* */ | CLONE_IO | CLONE_CLEAR_SIGHAND)
+	       CLONE_CHILD_SETTID | 0x7e000000ull /* CLONE_NEW* */ | CLONE_IO | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP | CLONE_NEWTIME)
 #define OURS (CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_CLEAR_SIGHAND) /* done by us, not by the host */
 
 #define PR_SET_PDEATHSIG 1
@@ -83,12 +84,26 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	return 0;
 }
 
+/* What only clone3 can say. */
+static int64_t host_clone3(const struct clone_args *a, struct tree_member *m, int32_t *ret_pidfd)
+{
+	struct clone_args b = *a;
+	b.flags = (a->flags & ~OURS) | (m ? CLONE_PARENT_SETTID : 0);
+	b.parent_tid = m ? HC_A(&m->child) : 0;
+	b.pidfd = HC_A(ret_pidfd);
+	b.child_tid = b.stack = b.stack_size = 0;
+	b.cgroup = a->flags & CLONE_INTO_CGROUP ? fd_arg(a->cgroup) : 0;
+	return host_call2(__NR_clone3, HC_A(&b), sizeof(b));
+}
+
 /* The host notes the child's number for the others, so that they know of it even if we are killed on the way back: but it has one place for that and for a pidfd. */
 static int64_t host_fork(const struct clone_args *a, int32_t *ret_pidfd)
 {
 	struct tree_member *m = um.mc->child;
 	uint64_t flags = (a->flags & ~OURS) | a->exit_signal;
 	void *told = ret_pidfd;
+	if (a->flags & (CLONE_INTO_CGROUP | CLONE_NEWTIME) || a->set_tid_size)
+		return host_clone3(a, m, ret_pidfd);
 	if (m && a->flags & CLONE_PIDFD) {
 		WRITE_ONCE(m->child, TREE_UNTOLD);
 	} else if (m) {
@@ -229,7 +244,9 @@ static int check_flags(const struct clone_args *a)
 	}
 	if ((f & CLONE_SIGHAND) && (f & CLONE_CLEAR_SIGHAND))
 		return -EINVAL;
-	return a->exit_signal > NSIG ? -EINVAL : 0;
+	if ((f & CLONE_VM) && (f & (CLONE_INTO_CGROUP | CLONE_NEWTIME) || a->set_tid_size))
+		return -EINVAL;
+	return 0;
 }
 
 int64_t um_clone_process(struct thread *t, const struct clone_args *a)

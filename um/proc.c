@@ -19,7 +19,7 @@
 
 enum view {
 	V_MAPS, V_SMAPS, V_SMAPS_ROLLUP, V_STATM, V_STATUS, V_STAT, V_AUXV, V_CMDLINE, V_ENVIRON,
-	V_EXE, V_MEM,
+	V_EXE, V_MEM, V_PAGEMAP, V_LIMITS,
 	V_REFUSED,
 };
 
@@ -27,12 +27,14 @@ struct view_name { const char *name; enum view view; int err; };
 static const struct view_name views[] = {
 	{ "maps", V_MAPS, 0 }, { "smaps", V_SMAPS, 0 }, { "smaps_rollup", V_SMAPS_ROLLUP, 0 }, { "statm", V_STATM, 0 },
 	{ "status", V_STATUS, 0 }, { "stat", V_STAT, 0 }, { "auxv", V_AUXV, 0 }, { "cmdline", V_CMDLINE, 0 },
-	{ "environ", V_ENVIRON, 0 }, { "exe", V_EXE, 0 },
-	{ "mem", V_MEM, 0 }, { "pagemap", V_REFUSED, -EPERM }, { "numa_maps", V_REFUSED, -EACCES },
+	{ "environ", V_ENVIRON, 0 }, { "limits", V_LIMITS, 0 }, { "exe", V_EXE, 0 },
+	{ "mem", V_MEM, 0 }, { "pagemap", V_PAGEMAP, 0 }, { "numa_maps", V_REFUSED, -EACCES },
 	{ "map_files", V_REFUSED, -EPERM },
 };
 
 #define PATH_ROOM 512
+#define PAGEMAP_WORDS 512u
+#define PAGEMAP_END (1ull << 47)
 #define PARTS 6
 
 /* A path that has been recognised. */
@@ -65,6 +67,14 @@ static uint32_t part_number(const struct part *a)
 		v = v * 10 + (uint64_t)(a->p[i] - '0');
 	}
 	return (uint32_t)v;
+}
+
+static size_t text_length(const char *s)
+{
+	size_t n = 0;
+	while (s[n])
+		n++;
+	return n;
 }
 
 static const struct view_name *find_view(const char *path)
@@ -239,6 +249,8 @@ static void host_based(struct text *text, const struct proc_name *pn, struct thr
 	text->err = text_host_file(&host, path);
 	if (!text->err && pn->view->view == V_STATUS)
 		proc_status(text, &host, t, about == t->task.tid);
+	else if (!text->err && pn->view->view == V_LIMITS)
+		proc_limits(text, &host);
 	else if (!text->err)
 		proc_stat(text, &host, t, about == t->task.tid, !pn->tid);
 	text_free(&host);
@@ -254,10 +266,12 @@ static void make_text(struct text *text, const struct proc_name *pn, struct thre
 	case V_AUXV: proc_auxv(text); break;
 	case V_CMDLINE: proc_cmdline(text, t); break;
 	case V_ENVIRON: proc_environ(text, t); break;
+	case V_LIMITS:
 	case V_STATUS:
 	case V_STAT: host_based(text, pn, t); break;
 	case V_EXE:
 	case V_MEM:
+	case V_PAGEMAP:
 	case V_REFUSED: text->err = -EACCES; break;
 	}
 }
@@ -293,8 +307,8 @@ static int64_t open_other(const struct proc_name *pn, int flags)
 {
 	uint64_t how = O_RDONLY | ((unsigned)flags & O_CLOEXEC);
 	enum view v = pn->view->view;
-	if (v == V_REFUSED)
-		return pn->view->err;
+	if (v == V_REFUSED || v == V_PAGEMAP)
+		return v == V_PAGEMAP ? -EPERM : pn->view->err;
 	if (v == V_AUXV || v == V_CMDLINE || v == V_ENVIRON || flags & (O_ACCMODE | O_PATH | O_DIRECTORY | O_CREAT))
 		return -ENOSYS;
 	return um_tree_question(pn->other, v + 1, pn->tid, open_answer, &how);
@@ -319,10 +333,46 @@ static int64_t open_exe(int flags)
 	return reopen(um.exe_fd, (unsigned)flags & ~(O_CREAT | O_TRUNC));
 }
 
+/* A sparse file: words of pages that are there are written, all others read as zeros. */
+static int64_t open_pagemap(int flags)
+{
+	uint64_t words[PAGEMAP_WORDS], pfn = 0, limit[2] = { 0 };
+	unsigned n;
+	host_call4(__NR_prlimit64, 0, 1 /* RLIMIT_FSIZE */, 0, HC_A(limit));
+	int64_t low = limit[0] == UINT64_MAX ? host_call2(__NR_memfd_create, HC_A("pagemap"), MFD_CLOEXEC) : -EPERM, own = low;
+	if (low >= 0) {
+		own = host_call3(__NR_fcntl, low, F_DUPFD_CLOEXEC, um.shm->cfg.fd_base);
+		host_call1(__NR_close, low);
+	}
+	if (own < 0)
+		return own;
+	int64_t r = host_call2(__NR_ftruncate, own, PAGEMAP_END / PAGE_SIZE * sizeof(words[0]));
+	while (!r && (n = proc_pagemap(&pfn, words, PAGEMAP_WORDS))) {
+		r = host_call4(__NR_pwrite64, own, HC_A(words), n * sizeof(words[0]), pfn * sizeof(words[0]));
+		r = r < 0 ? r : 0;
+		pfn += n;
+	}
+	if (!r)
+		r = reopen(own, O_RDONLY | ((unsigned)flags & O_CLOEXEC));
+	host_call1(__NR_close, own);
+	return r;
+}
+
+static bool is_sysctl(const char *path)
+{
+	static const char *const names[] = { "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/max_map_count" };
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (part_is(&(struct part){ path, text_length(path) }, names[i]))
+			return true;
+	return false;
+}
+
 int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 {
 	struct proc_name pn;
 	struct text text = { 0 };
+	if (flags & O_ACCMODE && is_sysctl(path))
+		WRITE_ONCE(um.shm->sysctls, 1);
 	if (!proc_parse(t, dirfd, path, &pn))
 		return -ENOSYS;
 	if (pn.view->view == V_MEM) { /* the host's, as a name and a position for um/remote.c */
@@ -346,6 +396,8 @@ int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags)
 		return -ENOTDIR;
 	if (flags & O_ACCMODE)
 		return -EACCES;
+	if (pn.view->view == V_PAGEMAP)
+		return open_pagemap(flags);
 	make_text(&text, &pn, t);
 	int64_t r = text.err ? text.err : text_to_fd(&text, pn.view->name, flags);
 	text_free(&text);

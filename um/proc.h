@@ -26,6 +26,9 @@ int64_t um_proc_answer(struct thread *t, uint32_t what, uint32_t tid);
 void proc_maps(struct text *t);
 void proc_smaps(struct text *t);
 void proc_smaps_rollup(struct text *t);
+void proc_limits(struct text *t, const struct text *host);
+/* Words of consecutive pages from the next one at or above *pfn that is there; how many, 0 at the end. */
+unsigned proc_pagemap(uint64_t *pfn, uint64_t *words, unsigned room);
 void proc_statm(struct text *t);
 /* host: the host's text of the same file.  self: it is about thread th, which asks; whole: about the process, not one thread. */
 void proc_status(struct text *t, const struct text *host, struct thread *th, bool self);

@@ -107,6 +107,8 @@ static void add_area_line(struct text *t, struct vm_area *v, vaddr_t end)
 			text_add(t, blanks, NAME_COLUMN - (unsigned)n);
 		text_str(t, " ");
 		add_name(t, name);
+		if (um_file_unlinked(f))
+			text_str(t, " (deleted)");
 	}
 	text_str(t, "\n");
 }
@@ -207,7 +209,7 @@ static void add_vm_flags(struct text *t, uint32_t fl)
 		{ VM_MAYWRITE, "mw " }, { VM_MAYEXEC, "me " }, { VM_SHARED, "ms " }, { VM_GROWSDOWN, "gd " }, { VM_LOCKED, "lo " },
 		{ VM_SEQ_READ, "sr " }, { VM_RAND_READ, "rr " }, { VM_DONTFORK, "dc " }, { VM_LOCKONFAULT, "lf " },
 		{ VM_ACCOUNT, "ac " }, { VM_NORESERVE, "nr " }, { VM_WIPEONFORK, "wf " }, { VM_DONTDUMP, "dd " },
-		{ VM_HUGE_ADV, "hg " }, { VM_MERGEABLE, "mg " }, { VM_SEALED, "sl " },
+		{ VM_HUGE_ADV, "hg " }, { VM_NOHUGE_ADV, "nh " }, { VM_MERGEABLE, "mg " }, { VM_SEALED, "sl " },
 	};
 	text_str(t, "THPeligible:           0\nVmFlags: ");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -236,6 +238,8 @@ void proc_smaps(struct text *t)
 	for (v = TAILQ_FIRST(&um.mm->list); v; v = vma_next(v)) {
 		struct vm_area *first = v, *last = area_last_part(v);
 		struct usage u = { 0 };
+		if (v->flags & VM_HIDDEN)
+			continue;
 		for (count_area(&u, v); v != last; count_area(&u, v))
 			v = vma_next(v);
 		add_area_line(t, first, v->end);
@@ -263,4 +267,34 @@ void proc_smaps_rollup(struct text *t)
 	mm_unlock(um.mm);
 	text_fmt(t, "%08lx-%08lx ---p 00000000 00:00 0                          [rollup]\n", start, end);
 	add_usage(t, &u, true);
+}
+
+/* ---------------------------------------------------------------- pagemap */
+
+#define PM_PRESENT (1ull << 63)
+#define PM_SWAP    (1ull << 62)
+#define PM_FILE    (1ull << 61) /* or shared */
+#define PM_SOFT_DIRTY (1ull << 55)
+
+static uint64_t page_word(uint64_t pfn)
+{
+	const struct page *pg = page_at(um.mm, pfn);
+	if (!pg)
+		return pte_get(um.mm, pfn) & PTE_SWAP ? PM_SWAP | PM_SOFT_DIRTY : 0;
+	if (!(pg->flags & (PG_VISIBLE | PG_HIDDEN)))
+		return 0;
+	return PM_PRESENT | PM_SOFT_DIRTY | (pg->flags & (PG_SHARED | PG_FILE) ? PM_FILE : 0);
+}
+
+/* As an unprivileged reader sees it: no frame numbers. */
+unsigned proc_pagemap(uint64_t *pfn, uint64_t *words, unsigned room)
+{
+	uint64_t end = PFN(um.mm->task_size), p;
+	unsigned n = 0;
+	mm_lock(um.mm);
+	*pfn = p = pte_next(um.mm, *pfn, end);
+	for (; p < end && n < room && pte_get(um.mm, p); p++)
+		words[n++] = page_word(p);
+	mm_unlock(um.mm);
+	return n;
 }

@@ -307,3 +307,43 @@ void proc_environ(struct text *t, struct thread *th)
 	look(&m);
 	add_user(t, th, m.env_start, m.env_end);
 }
+
+/* ---------------------------------------------------------------- limits */
+
+#define NAME_WIDTH 26u
+
+static void add_limit(struct text *t, uint64_t v)
+{
+	if (v == UINT64_MAX)
+		text_str(t, "unlimited            ");
+	else
+		text_fmt(t, "%-20lu ", v);
+}
+
+/* The host's text, with the lines of limits that are ours put in. */
+void proc_limits(struct text *t, const struct text *host)
+{
+	static const struct { const char *name, *unit; uint32_t which; } own[] = {
+		{ "Max data size             ", "bytes     \n", 2 }, { "Max stack size            ", "bytes     \n", 3 },
+		{ "Max open files            ", "files     \n", 7 }, { "Max locked memory         ", "bytes     \n", 8 },
+		{ "Max address space         ", "bytes     \n", 9 },
+	};
+	struct um_limits lim;
+	um_limits_save(&lim);
+	const uint64_t soft[16] = { [2] = lim.soft.data, [3] = lim.soft.stack, [7] = lim.nofile, [8] = lim.soft.memlock, [9] = lim.soft.as };
+	for (size_t at = 0, n; at < host->len; at += n) {
+		unsigned i = 0;
+		for (n = 0; at + n < host->len && (!n || host->buf[at + n - 1] != '\n'); n++)
+			;
+		while (i < ARRAY_SIZE(own) && (n < NAME_WIDTH || memcmp(host->buf + at, own[i].name, NAME_WIDTH)))
+			i++;
+		if (i == ARRAY_SIZE(own)) {
+			text_add(t, host->buf + at, n);
+			continue;
+		}
+		text_add(t, own[i].name, NAME_WIDTH);
+		add_limit(t, soft[own[i].which]);
+		add_limit(t, lim.hard[own[i].which]);
+		text_str(t, own[i].unit);
+	}
+}

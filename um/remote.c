@@ -146,6 +146,16 @@ static int64_t ask_host(int64_t pid)
 	return r == -EFAULT ? 0 : MIN(r, 0);
 }
 
+/* A length beyond what a signed number holds, in the program's own words. */
+static bool too_long(struct thread *t, vaddr_t uvec, uint64_t n)
+{
+	struct abi_iovec v;
+	for (uint64_t i = 0; i < n; i++)
+		if (copy_in(t, &v, uvec + i * sizeof(v), sizeof(v)) && (int64_t)v.len < 0)
+			return true;
+	return false;
+}
+
 static int64_t process_vm(struct thread *t, bool write)
 {
 	struct call c;
@@ -153,6 +163,8 @@ static int64_t process_vm(struct thread *t, bool write)
 		return -EINVAL;
 	call_begin(&c, t);
 	struct rw local = { .c = &c }, remote = { .c = &c };
+	if (too_long(t, t->arg[1], t->arg[2]) || too_long(t, t->arg[3], t->arg[4]))
+		return call_end(&c, -EINVAL);
 	if (!rw_import(&local, t->arg[1], t->arg[2]) || !rw_import(&remote, t->arg[3], t->arg[4]))
 		return call_end(&c, -EFAULT);
 	struct walk l = { local.iov, local.n, 0, 0 }, r = { remote.iov, remote.n, 0, 0 };
@@ -312,5 +324,7 @@ int64_t sys_process_madvise(struct thread *t)
 	if (err)
 		return call_end(&c, err);
 	int64_t r = advise_vector(t, pid, &rw, (int)t->arg[3]);
-	return call_end(&c, r == -ENOSYS ? -EPERM : r);
+	if (r == -ENOSYS) /* nobody there to ask: the host can advise what it sees of it */
+		r = host_call5(__NR_process_madvise, t->arg[0], HC_A(rw.iov), rw.n, t->arg[3], 0);
+	return call_end(&c, r);
 }

@@ -76,6 +76,7 @@ struct um_shared {
 	char killed_by[128];      /* OOM text, if that ended it */
 	uint64_t host_calls;      /* made so far; counted only while cfg.inject is armed */
 	uint64_t kernel_bytes;    /* fixed memory of our own at start */
+	uint32_t sysctls;         /* somebody may have changed how memory is handed out: mappings look twice */
 	uint32_t mem_files;       /* a /proc/PID/mem has been opened: reads and writes look twice (um/remote.c) */
 	uint32_t nr_procs;        /* processes that ever were; entry i + 1 is process i's */
 	struct sf_proc_stat procs[UM_PROCS];

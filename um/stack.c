@@ -76,7 +76,7 @@ int stack_map(const struct exec_stack *s, bool executable, uint64_t rlim_stack, 
 	len = len + WINDOW > most ? MAX(len, most) : len + WINDOW;
 	unsigned prot = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0u);
 	int64_t r = do_mmap(mm, s->top - len, len, prot,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_STACK | MAP_FIXED_NOREPLACE, NULL, 0, 0);
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, NULL, 0, 0);
 	if (r < 0)
 		return REFUSE(e, (int)-r, "stack cannot be mapped: %s", errno_words((int)r));
 	mm_lock(mm);

@@ -12,6 +12,8 @@
 #include "um/tree.h"
 #include "store/stores.h"
 
+#include <linux/sysinfo.h>
+
 extern const char __executable_start[], etext[], end[];
 extern struct exception_entry __start___ex_table[], __stop___ex_table[];
 
@@ -175,14 +177,30 @@ static int64_t read_number(const char *path, int64_t otherwise)
 	return n > 0 ? (int64_t)text_number(buf) : otherwise;
 }
 
+void um_read_sysctls(struct mm *mm)
+{
+	mm->overcommit = (int)read_number("/proc/sys/vm/overcommit_memory", 0);
+	mm->max_areas = (uint64_t)read_number("/proc/sys/vm/max_map_count", 65530);
+}
+
+/* The host's memory and swap in pages, 0 if it does not say. */
+static uint64_t all_memory(void)
+{
+	struct sysinfo si;
+	memset(&si, 0, sizeof(si));
+	host_call1(__NR_sysinfo, HC_A(&si));
+	return ((uint64_t)si.totalram + si.totalswap) * si.mem_unit >> PAGE_SHIFT;
+}
+
 static void set_limits(struct mm *mm)
 {
 	mm->limits.as = um.shm->cfg.rlim_as_cur;
 	mm->limits.data = um.shm->cfg.rlim_data_cur;
+	mm->limits.data_max = UINT64_MAX;
 	mm->limits.memlock = host_rlimit(RLIM_MEMLOCK);
 	mm->limits.stack = um.shm->cfg.rlim_stack_cur ? um.shm->cfg.rlim_stack_cur : host_rlimit(RLIM_STACK);
-	mm->overcommit = (int)read_number("/proc/sys/vm/overcommit_memory", 0);
-	mm->max_areas = (uint64_t)read_number("/proc/sys/vm/max_map_count", 65530);
+	um_read_sysctls(mm);
+	mm->guess_limit = all_memory() + um.shm->cfg.swap_slots;
 }
 
 static void report_trace(struct machine *mc, const struct sf_trace_rec *rec);
@@ -402,7 +420,7 @@ __attribute__((noreturn)) void um_start(uint64_t *sp)
 		measure_trap();
 		um.shm->kernel_bytes = own_bytes();
 	} else {
-		um.mm->limits.stack = state.rlim_stack;
+		um_limits_load(&state.limits);
 	}
 	um_account_open(um.again ? state.account : -1);
 	load_program(&state, argv, envp, &go);

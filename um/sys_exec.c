@@ -17,6 +17,7 @@
 #define F_ADD_SEALS_ALL 0xf
 #define AT_EMPTY_PATH 0x1000
 #define AT_SYMLINK_NOFOLLOW 0x100
+#define AT_EXECVE_CHECK 0x10000
 
 struct pack { char *mem; uint64_t used; };
 
@@ -93,7 +94,7 @@ static int64_t state_file(struct thread *t, const char *path, int64_t prog_fd)
 	s->foreign_pids = um.foreign_pids;
 	s->account = t->proc == &um.first ? um_account() : -1;
 	s->shm_arena = um.shm_arena;
-	s->rlim_stack = um.mm->limits.stack;
+	um_limits_save(&s->limits);
 	s->mdwe = um.mm->mdwe & MDWE_NO_INHERIT ? 0 : um.mm->mdwe;
 	s->prog_fd = (int32_t)prog_fd;
 	um_snprintf(s->path, sizeof(s->path), "%s", path);
@@ -227,15 +228,19 @@ static int64_t exec_by_fd(struct thread *t, int dirfd, const char *name)
 
 int64_t sys_execveat(struct thread *t)
 {
+	static const char *const check_argv[] = { "", NULL };
 	char path[4096];
 	int dirfd = (int)t->arg[0];
 	int64_t n = strncpy_from_user(um.mm, &t->task, path, t->arg[1], sizeof(path));
-	if (t->arg[4] & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+	uint64_t flags = t->arg[4];
+	if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK))
 		return -EINVAL;
 	if (n < 0)
 		return n;
 	if (n == (int64_t)sizeof(path))
 		return -ENAMETOOLONG;
+	if (flags & AT_EXECVE_CHECK) /* nothing is executed, or the host does not know the question: EINVAL */
+		return host_call5(__NR_execveat, fd_arg(t->arg[0]), HC_A(um_own_path(path)), HC_A(check_argv), HC_A(check_argv + 1), flags);
 	if (!n && !(t->arg[4] & AT_EMPTY_PATH))
 		return -ENOENT;
 	if (n && t->arg[4] & AT_SYMLINK_NOFOLLOW && is_link(*path == '/' ? AT_FDCWD : dirfd, path))

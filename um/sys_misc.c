@@ -37,9 +37,16 @@ int64_t sys_getrusage(struct thread *t)
 /* What is harmless to us goes to the host too, where a later execve finds it; what changes how memory is mapped is only remembered. */
 #define PERSONA_HARMLESS 0x070600ffu /* the type, UNAME26, ADDR_NO_RANDOMIZE, WHOLE_SECONDS, SHORT_INODE, STICKY_TIMEOUTS */
 
+#define READ_IMPLIES_EXEC 0x0400000u
+static uint32_t more; /* the bits that the host does not know */
+
+unsigned um_implied_rights(unsigned prot)
+{
+	return prot & PT_R && READ_ONCE(more) & READ_IMPLIES_EXEC ? prot | PT_X : prot;
+}
+
 int64_t sys_personality(struct thread *t)
 {
-	static uint32_t more; /* the bits that the host does not know */
 	uint32_t want = (uint32_t)t->arg[0];
 	if (want == UINT32_MAX)
 		return host_call1(__NR_personality, UINT32_MAX) | READ_ONCE(more);
@@ -54,15 +61,19 @@ int64_t sys_personality(struct thread *t)
 #define CLONE_NEWIPC 0x08000000u
 #define CLONE_NEWPID 0x20000000u
 
-/* Threads of one process share what we hold for them. */
+#define CLONE_ALONE (CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
+/* Threads of one process share what we hold for them.  A thread that is alone shares with nobody: there is nothing to do. */
 int64_t sys_unshare(struct thread *t)
 {
-	if (t->arg[0] & (CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD))
+	uint64_t flags = t->arg[0];
+	if (flags & CLONE_ALONE && (READ_ONCE(t->proc->threads) > 1 || t->proc != &um.first))
 		return -EINVAL;
-	if (t->arg[0] & CLONE_NEWPID)
+	if (flags & CLONE_NEWPID)
 		um.foreign_pids = true;
-	int64_t r = um_tree_alone(t, __NR_unshare, t->arg[0], 0);
-	if (!r && t->arg[0] & CLONE_NEWIPC)
+	flags &= ~(uint64_t)(um.helper_tid ? CLONE_ALONE : CLONE_ALONE & ~CLONE_FILES);
+	int64_t r = um_tree_alone(t, __NR_unshare, flags, 0);
+	if (!r && flags & CLONE_NEWIPC)
 		um_shm_arena();
 	return r;
 }

@@ -9,6 +9,7 @@
 #define O_ACCMODE 3
 #define O_RDWR 2
 #define PROT_EXEC_BIT 4u
+#define HOST_TASK_SIZE 0x7ffffffff000ull
 #define MINCORE_PAGES 2048u /* answered at once */
 
 /* ---------------------------------------------------------------- mmap */
@@ -54,8 +55,10 @@ static int64_t map_shared_anon(struct thread *t, unsigned prot, unsigned flags)
 
 int64_t sys_mmap(struct thread *t)
 {
-	unsigned prot = (unsigned)t->arg[2], flags = (unsigned)t->arg[3];
+	unsigned prot = um_implied_rights((unsigned)t->arg[2]), flags = (unsigned)t->arg[3];
 	uint64_t off = t->arg[5];
+	if (unlikely(READ_ONCE(um.shm->sysctls)))
+		um_read_sysctls(um.mm);
 	if (off & ~PAGE_MASK)
 		return -EINVAL;
 	if (flags & MAP_ANONYMOUS && (flags & MAP_TYPE) == MAP_SHARED && !(flags & (MAP_HUGETLB | MAP_GROWSDOWN)))
@@ -65,9 +68,21 @@ int64_t sys_mmap(struct thread *t)
 	return map_file(t, t->arg[0], t->arg[1], prot, flags, off);
 }
 
-int64_t sys_munmap(struct thread *t) { return do_munmap(um.mm, t->arg[0], t->arg[1]); }
+/* Above TASK_SIZE, where the program may have nothing, there is nothing of its own to unmap. */
+int64_t sys_munmap(struct thread *t)
+{
+	vaddr_t addr = t->arg[0];
+	uint64_t len = t->arg[1];
+	if (!(addr & ~PAGE_MASK) && len && addr < HOST_TASK_SIZE && len <= HOST_TASK_SIZE - addr) {
+		if (addr >= TASK_SIZE)
+			return 0;
+		len = MIN(len, TASK_SIZE - addr);
+	}
+	return do_munmap(um.mm, addr, len);
+}
+
 int64_t sys_brk(struct thread *t) { return do_brk(um.mm, t->arg[0]); }
-int64_t sys_mprotect(struct thread *t) { return do_mprotect(um.mm, t->arg[0], t->arg[1], (unsigned)t->arg[2]); }
+int64_t sys_mprotect(struct thread *t) { return do_mprotect(um.mm, t->arg[0], t->arg[1], um_implied_rights((unsigned)t->arg[2])); }
 int64_t sys_msync(struct thread *t) { return do_msync(um.mm, t->arg[0], t->arg[1], (int)t->arg[2]); }
 int64_t sys_madvise(struct thread *t) { return do_madvise(um.mm, &t->task, t->arg[0], t->arg[1], (int)t->arg[2]); }
 
@@ -158,7 +173,11 @@ int64_t sys_pkey_mprotect(struct thread *t)
 
 int64_t sys_pkey_alloc(struct thread *t)
 {
-	return t->arg[0] || t->arg[1] & ~3ull ? -EINVAL : -ENOSPC;
+	int64_t key = host_call2(__NR_pkey_alloc, t->arg[0], t->arg[1]);
+	if (key < 0)
+		return key;
+	host_call1(__NR_pkey_free, key);
+	return -ENOSPC;
 }
 
 int64_t sys_pkey_free(struct thread *t) { return -EINVAL; }

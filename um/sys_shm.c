@@ -203,9 +203,15 @@ static void attachment_release(struct sf_file *f)
 
 static int64_t attachment_read(struct sf_file *f, void *buf, size_t len, uint64_t off) { return -EIO; /* shared only */ }
 
+static int attachment_punch(struct sf_file *f, uint64_t off, uint64_t len)
+{
+	return (int)host_call4(__NR_fallocate, um.shm_arena, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+}
+
 static const struct sf_file_ops attachment_ops = {
 	.read = attachment_read,
 	.size = attachment_size,
+	.punch = attachment_punch,
 	.release = attachment_release,
 };
 

@@ -412,6 +412,8 @@ int64_t um_syscall(struct thread *t)
 {
 	const struct syscall_desc *d = &unknown_call;
 	sf_count(&um.shm->stats.syscalls, 1);
+	if (t->strict && t->nr != __NR_read && t->nr != __NR_write && t->nr != __NR_exit && t->nr != __NR_rt_sigreturn)
+		um_die_by_signal(SIGKILL);
 	if ((unsigned long)t->nr < um_nr_syscalls && um_systab[t->nr].name)
 		d = &um_systab[t->nr];
 	t->desc = d;

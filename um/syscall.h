@@ -192,10 +192,6 @@ H(sys_mount); H(sys_name_to_handle_at); H(sys_open_by_handle_at); H(sys_ioctl);
 /* fd.c */
 H(sys_dup2); H(sys_dup3); H(sys_close_range); H(sys_pipe); H(sys_pipe2); H(sys_socketpair); H(sys_getrlimit); H(sys_setrlimit); H(sys_prlimit64);
 void fd_limit_get(uint64_t *ret_cur, uint64_t *ret_max);
-/* Limits that only we know, for who hands them on to another image. */
-struct um_limits { uint64_t nofile, hard[16]; struct mm_limits soft; };
-void um_limits_save(struct um_limits *ret);
-void um_limits_load(const struct um_limits *from);
 /* sys_net.c */
 H(sys_sendto); H(sys_recvfrom); H(sys_sendmsg); H(sys_recvmsg); H(sys_sendmmsg); H(sys_recvmmsg); H(sys_accept); H(sys_accept4);
 H(sys_connect); H(sys_getsockopt); H(sys_setsockopt);
@@ -212,7 +208,8 @@ H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
 /* sys_shm.c */
 H(sys_shmget); H(sys_shmat); H(sys_shmctl); H(sys_shmdt);
 /* sys_misc.c, sys_prctl.c */
-H(sys_getrusage); H(sys_prctl); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
+unsigned um_implied_rights(unsigned prot); /* PROT_* with what personality(READ_IMPLIES_EXEC) adds */
+H(sys_getrusage); H(sys_prctl); H(sys_seccomp); H(sys_personality); H(sys_unshare); H(sys_setns); H(sys_semctl); H(sys_msgctl); H(sys_msgsnd); H(sys_msgrcv);
 H(sys_mq_notify); H(sys_kcmp); H(sys_modify_ldt); H(sys_sysfs); H(sys_nosys);
 #undef H
 

@@ -385,7 +385,7 @@ const struct syscall_desc um_systab[] = {
 	SYS(sched_setattr, INT, SIZED(0, 48), INT),
 	SYS_L32(sched_getattr, INT, OUTB(2, 1), INT, INT),
 	SYS(renameat2, FD, PATHN, FD, PATHN, INT),
-	SYS_NO(seccomp, EINVAL),
+	SYS_H(seccomp),
 	SYS_H(getrandom),
 	SYS_FD(memfd_create, STR, INT),
 	SYS_NO(kexec_file_load, EPERM),

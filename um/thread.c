@@ -236,7 +236,7 @@ static int64_t do_clone(struct thread *t, const struct clone_args *a)
 		return -EINVAL;
 	if ((a->flags & THREAD_FLAGS) != THREAD_FLAGS)
 		return um_clone_process(t, a);
-	if (a->flags & ~(uint64_t)KNOWN_FLAGS)
+	if (a->flags & ~(uint64_t)KNOWN_FLAGS || a->set_tid_size)
 		return -EINVAL;
 	return um_clone_thread(t, a);
 }
@@ -262,10 +262,13 @@ static int64_t clone3_tail(struct thread *t, vaddr_t from, vaddr_t to)
 	return 0;
 }
 
+#define SET_TID_MOST 32u
+
 int64_t sys_clone3(struct thread *t)
 {
 	struct clone_args a;
 	uint64_t size = t->arg[1];
+	int32_t set_tid[SET_TID_MOST];
 	memset(&a, 0, sizeof(a));
 	if (size < 64 || size > PAGE_SIZE)
 		return size > PAGE_SIZE ? -E2BIG : -EINVAL;
@@ -274,10 +277,16 @@ int64_t sys_clone3(struct thread *t)
 		return err;
 	if (copy_from_user(um.mm, &t->task, &a, t->arg[0], MIN(size, sizeof(a))))
 		return -EFAULT;
-	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal > NSIG || a.flags & (CLONE_DETACHED | CSIGNAL))
+	if ((a.stack != 0) != (a.stack_size != 0) || (a.stack && !access_ok(um.mm, a.stack, a.stack_size)) || a.exit_signal > NSIG ||
+	    a.flags & (CLONE_DETACHED | (CSIGNAL & ~CLONE_NEWTIME)))
 		return -EINVAL;
-	if (a.set_tid_size || a.set_tid)
-		return a.set_tid && a.set_tid_size && a.set_tid_size <= 32 ? -EPERM : -EINVAL; /* as for whom may not choose numbers */
+	if (a.flags & CLONE_INTO_CGROUP && (a.cgroup > INT32_MAX || size < sizeof(a)))
+		return -EINVAL;
+	if ((a.set_tid != 0) != (a.set_tid_size != 0) || a.set_tid_size > SET_TID_MOST)
+		return -EINVAL;
+	if (a.set_tid_size && copy_from_user(um.mm, &t->task, set_tid, a.set_tid, a.set_tid_size * sizeof(set_tid[0])))
+		return -EFAULT;
+	a.set_tid = a.set_tid_size ? HC_A(set_tid) : 0;
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;
 	return do_clone(t, &a);

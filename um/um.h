@@ -69,6 +69,7 @@ struct thread {
 	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
 	vaddr_t ss_sp; uint64_t ss_size; uint32_t ss_flags; /* the program's alternate stack */
 	struct abi_siginfo taken; bool has_taken; /* signal taken by the host handler, to be delivered before user mode */
+	bool strict;               /* seccomp: may read, write, return from handlers and end, no more */
 	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them, or while in the kernel: bit i */
 	uint32_t virt_new;        /* one of them came since virt_pending was looked at (entry.S) */
 	vaddr_t clear_child_tid;
@@ -201,13 +202,19 @@ struct um_start { vaddr_t entry, sp; };
 /* Could path, which lies at load, be executed?  Its headers and argument sizes are checked as um_load_program would; nothing is mapped.  0 or the -errno of execve. */
 int um_exec_check(const char *path, const char *load, char *const *argv, char *const *envp);
 /* What an image hands to the one that execve puts in its place: a sealed memory file, named in argv[1] after the shared area's descriptor. */
+/* um/start.c: vm.overcommit_memory and vm.max_map_count as they are now. */
+void um_read_sysctls(struct mm *mm);
+/* um/fd.c: the limits that are not the host's, for execve. */
+struct um_limits { uint64_t nofile, hard[16]; struct mm_limits soft; };
+void um_limits_save(struct um_limits *ret);
+void um_limits_load(const struct um_limits *from);
 struct um_exec_state {
 	uint64_t sigmask;
 	int32_t account;          /* the process's entry in shm->procs; -1: it has none yet */
 	bool foreign_pids;
 	int shm_arena;
 	uint64_t ignored;         /* of the three signals that the host cannot ignore for us */
-	uint64_t rlim_stack;
+	struct um_limits limits;
 	uint32_t mdwe;
 	int32_t prog_fd;          /* where the program is, if not at path: a descriptor of ours, or -1 */
 	char path[4096];
@@ -239,6 +246,7 @@ void um_file_changed(int fd, uint64_t off, uint64_t len);
 /* Does a process of the run execute that file? */
 bool um_runs_from(int dirfd, const char *path);
 /* The name that maps shows for it from now on, before it is mapped. */
+bool um_file_unlinked(const struct sf_file *f); /* since it was mapped */
 void um_file_rename(struct sf_file *f, const char *name);
 static inline bool fd_is_ours(uint64_t fd) { return (int32_t)fd >= um.shm->cfg.fd_base; }
 /* If path (already absolute or relative to dirfd as the program gave it) names one of our /proc views, a descriptor of a
