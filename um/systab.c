@@ -405,7 +405,7 @@ const struct syscall_desc um_systab[] = {
 	SYS_NOQ(rseq, ENOSYS),
 
 	/* ---- 424 … */
-	SYS(pidfd_send_signal, FD, INT, IN(SIGINFO), INT),
+	SYS_H(pidfd_send_signal),
 	SYS_NO(io_uring_setup, ENOSYS),
 	SYS_NO(io_uring_enter, ENOSYS),
 	SYS_NO(io_uring_register, ENOSYS),

@@ -262,6 +262,17 @@ static int64_t clone3_tail(struct thread *t, vaddr_t from, vaddr_t to)
 	return 0;
 }
 
+/* As for whom may not choose numbers. */
+static int64_t refuse_set_tid(struct thread *t, const struct clone_args *a)
+{
+	int32_t tids[32];
+	if (!a->set_tid || !a->set_tid_size || a->set_tid_size > ARRAY_SIZE(tids))
+		return -EINVAL;
+	if (copy_from_user(um.mm, &t->task, tids, a->set_tid, a->set_tid_size * sizeof(tids[0])))
+		return -EFAULT;
+	return tids[0] < 1 ? -EINVAL : -EPERM;
+}
+
 int64_t sys_clone3(struct thread *t)
 {
 	struct clone_args a;
@@ -277,7 +288,7 @@ int64_t sys_clone3(struct thread *t)
 	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal > NSIG || a.flags & (CLONE_DETACHED | CSIGNAL))
 		return -EINVAL;
 	if (a.set_tid_size || a.set_tid)
-		return a.set_tid && a.set_tid_size && a.set_tid_size <= 32 ? -EPERM : -EINVAL; /* as for whom may not choose numbers */
+		return refuse_set_tid(t, &a);
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;
 	return do_clone(t, &a);

@@ -151,6 +151,7 @@ int64_t sys_rt_sigsuspend(struct thread *t);
 int64_t sys_rt_sigtimedwait(struct thread *t);
 int64_t sys_rt_sigqueueinfo(struct thread *t);
 int64_t sys_rt_tgsigqueueinfo(struct thread *t);
+int64_t sys_pidfd_send_signal(struct thread *t);
 int64_t sys_sigaltstack(struct thread *t);
 int64_t sys_pause(struct thread *t);
 int64_t sys_clone(struct thread *t);
