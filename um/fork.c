@@ -10,6 +10,7 @@
  * nothing half done.  Threads are not copied: what they had pinned, were reading or were writing is undone in the child's copy. */
 #include "um/clone.h"
 #include "um/patch.h"
+#include "um/syscall.h"
 #include "um/tree.h"
 
 #define KNOWN (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS | \
@@ -63,6 +64,7 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	child_thread(t, a);
 	um_limits_forked();
 	um_patch_forked();
+	um_aio_forked();
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
 	um_account_open(-1);
 	um_account_name();
