@@ -245,6 +245,50 @@ static void waits(void)
 	pthread_join(th, NULL);
 }
 
+/* More than may be pinned, by several threads: blocks must stay blocks where they are copied. */
+#define QUARTER (1ul << 20)
+static char *blocks;
+static int direct_fd;
+static long wrong;
+
+static void *read_direct(void *arg)
+{
+	size_t at = (size_t)arg * QUARTER;
+	for (int i = 0; i < 8; i++)
+		if (pread(direct_fd, blocks + at, QUARTER, (off_t)at) != QUARTER)
+			__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void direct(void)
+{
+	pthread_t th[4];
+	struct iocb cb[4], *list[4];
+	struct io_event ev[4];
+	blocks = mmap(NULL, 4 * QUARTER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	puts("-- direct");
+	fill(blocks, 4 * QUARTER, 5);
+	direct_fd = open("direct", O_RDWR | O_CREAT | O_DIRECT, 0600);
+	if (direct_fd < 0)
+		return;
+	C(SYS_pwrite64, direct_fd, blocks, 4 * QUARTER, 0L);
+	for (size_t i = 0; i < 4; i++)
+		pthread_create(&th[i], NULL, read_direct, (void *)i);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(th[i], NULL);
+	for (size_t i = 0; i < 4; i++) {
+		cb[i] = CB(PREAD, direct_fd, blocks + i * QUARTER, QUARTER, (long)(i * QUARTER));
+		list[i] = &cb[i];
+	}
+	C(SYS_io_submit, ctx, 4, list);
+	C(SYS_io_getevents, ctx, 4, 4, ev, NULL);
+	for (int i = 0; i < 4; i++)
+		wrong += ev[i].res != QUARTER;
+	printf("  %ld wrong\n", wrong);
+	sum("read", blocks, 4 * QUARTER);
+	unlink("direct");
+}
+
 int main(void)
 {
 	transcript_begin();
@@ -256,6 +300,7 @@ int main(void)
 	others();
 	lists();
 	the_ring();
+	direct();
 	waits();
 	unlink("file");
 	return 0;
