@@ -148,6 +148,9 @@ static int64_t read_link(struct thread *t, int dirfd, unsigned at)
 		const char *path = (const char *)c.a[at];
 		char *buf = maybe_proc(dirfd, path) ? call_mem(&c, PAGE_SIZE) : NULL;
 		int64_t n = buf ? um_proc_readlink(t, dirfd, path, buf, PAGE_SIZE) : -ENOSYS;
+		char really[1];
+		if (n >= 0 && host_call4(__NR_readlinkat, dirfd, HC_A(path), HC_A(really), sizeof(really)) == -ENOENT)
+			n = -ENOSYS; /* the root was changed to where there is no /proc */
 		if (n >= 0) {
 			n = MIN(n, room);
 			return call_end(&c, copy_out(t, to, buf, (uint64_t)n) ? n : -EFAULT);
