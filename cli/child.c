@@ -83,6 +83,8 @@ __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv
 		n++;
 	char **env = xcalloc(n + 2, sizeof *env);
 	memcpy(env + 1, environ, n * sizeof *env);
+	shm->cfg.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	pass_fd(shm, &shm->cfg.proc_fd);
 	pass_fd(shm, &shm->cfg.shm_fd);
 	pass_fd(shm, &shm->cfg.swap_fd);
 	pass_fd(shm, &shm->cfg.trace_fd);

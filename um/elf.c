@@ -65,16 +65,17 @@ const char *errno_words(int err)
 static int check_executable(const char *path, struct exec_error *e)
 {
 	struct stat st;
-	int64_t err = host_call4(__NR_newfstatat, AT_FDCWD, HC_A(path), HC_A(&st), 0);
+	int dir = um_program_dir(&path);
+	int64_t err = host_call4(__NR_newfstatat, dir, HC_A(path), HC_A(&st), 0);
 	if (err < 0)
 		return REFUSE(e, (int)-err, "%s", errno_words((int)err));
 	if ((st.st_mode & S_FMT) == S_DIR)
 		return REFUSE(e, EACCES, "is a directory");
 	if ((st.st_mode & S_FMT) != S_REG)
 		return REFUSE(e, EACCES, "is not a regular file");
-	err = host_call4(__NR_faccessat2, AT_FDCWD, HC_A(path), 1 /* X_OK */, AT_EACCESS);
+	err = host_call4(__NR_faccessat2, dir, HC_A(path), 1 /* X_OK */, AT_EACCESS);
 	if (err == -ENOSYS)
-		err = host_call3(__NR_faccessat, AT_FDCWD, HC_A(path), 1);
+		err = host_call3(__NR_faccessat, dir, HC_A(path), 1);
 	if (err == -EACCES)
 		return REFUSE(e, EACCES, "permission denied (not executable, or on a file system mounted noexec)");
 	return err < 0 ? REFUSE(e, (int)-err, "%s", errno_words((int)err)) : 0;
@@ -94,7 +95,8 @@ int exec_open(const char *path, struct sf_file **ret, struct exec_error *e)
 	int err = check_executable(path, e);
 	if (err)
 		return err;
-	int64_t fd = host_call4(__NR_openat, AT_FDCWD, HC_A(path), O_RDONLY | O_CLOEXEC, 0);
+	int dir = um_program_dir(&path);
+	int64_t fd = host_call4(__NR_openat, dir, HC_A(path), O_RDONLY | O_CLOEXEC, 0);
 	if (fd == -EACCES)
 		return REFUSE(e, EACCES, "permission denied (softfault must be able to read a program to run it)");
 	if (fd < 0)

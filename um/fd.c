@@ -205,9 +205,15 @@ static int64_t make_pipe(struct thread *t, uint32_t flags)
 int64_t sys_pipe(struct thread *t) { return make_pipe(t, 0); }
 int64_t sys_pipe2(struct thread *t) { return make_pipe(t, (uint32_t)t->arg[1]); }
 
+/* Linux stores the two numbers before it looks at family and protocol: the host does. */
 int64_t sys_socketpair(struct thread *t)
 {
+	struct call c;
 	int32_t pair[2];
-	int64_t r = host_call4(__NR_socketpair, t->arg[0], t->arg[1], t->arg[2], HC_A(pair));
-	return r < 0 ? r : give_pair(t, pair, t->arg[3]);
+	call_begin(&c, t);
+	c.a[3] = call_map(&c, t->arg[3], sizeof(pair), DIR_OUT);
+	int64_t r = call_end(&c, call_host(&c, t->nr));
+	if (r < 0 || !copy_in(t, pair, t->arg[3], sizeof(pair)))
+		return r;
+	return give_pair(t, pair, t->arg[3]);
 }

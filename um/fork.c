@@ -64,6 +64,7 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	child_thread(t, a);
 	um_limits_forked();
 	um_patch_forked();
+	um_aio_forked();
 	um.foreign_pids |= (a->flags & CLONE_NEWPID) != 0;
 	um_account_open(-1);
 	um_account_name();

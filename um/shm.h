@@ -43,6 +43,7 @@ struct um_config {
 	uint64_t zram_bytes;      /* most memory of the compressed tier */
 	int32_t fd_base;          /* descriptors ≥ this are ours; the program never sees them */
 	int32_t shm_fd, swap_fd, trace_fd; /* ≥ fd_base, or -1 */
+	int32_t proc_fd;          /* /proc, for who has changed its root to where there is none; or -1 */
 	int32_t tree_fd;          /* the kernel's own: what its processes share (mm/tree.h) */
 	uint64_t rlim_stack_cur, rlim_stack_max; /* the program's own limits; the command may have changed the host's */
 	uint64_t rlim_as_cur, rlim_data_cur, rlim_nofile_cur;

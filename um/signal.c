@@ -10,7 +10,7 @@
  * sent while blocked waits in thread.virt.
  *
  * Frame, from high to low, as in Linux's arch/x86/kernel/signal_64.c: FP state (64-aligned), struct rt_sigframe. */
-#include "um/um.h"
+#include "um/syscall.h"
 #include "um/clone.h"
 
 #define MINSIGSTKSZ 2048ul
@@ -526,12 +526,16 @@ void um_signals_inherit(struct thread *t, const struct um_exec_state *state)
 /* Only to itself may a thread send what looks like the kernel's own signal (Linux: si_code >= 0). */
 #define KNOWN_SIGINFO 48 /* the rest is padding in every layout that the host knows, and it does not read that */
 
+static int get_info(struct thread *t, struct abi_siginfo *info, vaddr_t uinfo)
+{
+	memset(info, 0, sizeof(*info));
+	return copy_from_user(um.mm, &t->task, info, uinfo, sizeof(*info)) && copy_from_user(um.mm, &t->task, info, uinfo, KNOWN_SIGINFO) ? -EFAULT : 0;
+}
+
 static int64_t send_info(struct thread *t, vaddr_t uinfo, int32_t target, int signo, bool to_thread)
 {
 	struct abi_siginfo info;
-	memset(&info, 0, sizeof(info));
-	if (copy_from_user(um.mm, &t->task, &info, uinfo, sizeof(info)) &&
-	    copy_from_user(um.mm, &t->task, &info, uinfo, KNOWN_SIGINFO))
+	if (get_info(t, &info, uinfo))
 		return -EFAULT;
 	if (info.code > 0 && target == (int32_t)t->task.tid && signo > 0 && signo <= NSIG && (SIGBIT(signo) & sync_signals))
 		info.code -= MADE_UP_CODE;
@@ -565,4 +569,15 @@ void um_signals_init(struct thread *t)
 	um_catch(SIGSYS, 0);
 	all = ~HOST_NEVER_BLOCKED;
 	host_call4(__NR_rt_sigprocmask, SIG_SETMASK, HC_A(&all), 0, 8);
+}
+
+/* Linux looks at flags and descriptor first. */
+int64_t sys_pidfd_send_signal(struct thread *t)
+{
+	struct abi_siginfo info;
+	uint64_t host = t->arg[2];
+	int64_t fd = (int32_t)fd_arg(t->arg[0]);
+	if (host)
+		host = get_info(t, &info, host) ? BAD_USER : HC_A(&info);
+	return host_call4(__NR_pidfd_send_signal, fd, t->arg[1], host, t->arg[3]);
 }

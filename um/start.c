@@ -138,6 +138,7 @@ static void make_port(void)
 		.bound_pages = cfg->bound_pages, .fd_base = cfg->fd_base, .self = thread_number, .alone = true, .no_huge = no_huge,
 		.scarce = memory_is_limited(),
 	};
+	host_proc_dir = cfg->proc_fd;
 	int err = host_port_create(&hc, &um.port, &why);
 	if (err)
 		um_fail(125, "no engine works on this machine: %s (error %d%s); see softfault doctor", why, -err, um_memory_hint(err));

@@ -121,7 +121,9 @@ static int64_t keep_program(const struct target *g)
 	char head[2] = "";
 	if (g->path == g->load)
 		return -1;
-	int64_t low = host_call4(__NR_openat, AT_FDCWD, HC_A(g->load), 0 /* O_RDONLY */, 0), fd;
+	const char *load = g->load;
+	int dir = um_program_dir(&load);
+	int64_t low = host_call4(__NR_openat, dir, HC_A(load), 0 /* O_RDONLY */, 0), fd;
 	if (low < 0)
 		return low;
 	host_call4(__NR_pread64, low, HC_A(head), 2, 0);
@@ -141,6 +143,8 @@ static int64_t exec_image(struct thread *t, const struct target *g, int64_t prog
 	um_memory_leaves(t, true);
 	um_bind_to_parent(t, false);
 	int64_t r = host_call3(__NR_execve, HC_A("/proc/thread-self/exe"), HC_A(argv), HC_A(envp));
+	if (r == -ENOENT && um.shm->cfg.proc_fd >= 0)
+		r = host_call5(__NR_execveat, um.shm->cfg.proc_fd, HC_A("thread-self/exe"), HC_A(argv), HC_A(envp), 0);
 	um_bind_to_parent(t, true);
 	um_memory_leaves(t, false);
 	host_call1(__NR_close, fd);
@@ -248,6 +252,18 @@ int64_t sys_execveat(struct thread *t)
 	if (*path == '/' || dirfd == AT_FDCWD)
 		return exec_path(t, n ? um_own_path(path) : ".", t->arg[2], t->arg[3]);
 	return exec_by_fd(t, dirfd, path);
+}
+
+int um_program_dir(const char **path)
+{
+	static const char proc[] = "/proc/";
+	unsigned n = 0;
+	while (n < sizeof(proc) - 1 && (*path)[n] == proc[n])
+		n++;
+	if (n < sizeof(proc) - 1 || um.shm->cfg.proc_fd < 0 || host_call3(__NR_faccessat, AT_FDCWD, HC_A("/proc/self"), 0) != -ENOENT)
+		return AT_FDCWD;
+	*path += n;
+	return um.shm->cfg.proc_fd;
 }
 
 /* /proc/self/exe is the program, not us. */

@@ -102,15 +102,34 @@ int64_t sys_openat(struct thread *t)
 	return open_path(&c, (int)c.a[0], 1, (uint32_t)t->arg[2]);
 }
 
+struct open_how_abi { uint64_t flags, mode, resolve; };
+
+/* A way that the program restricts: the host says whether it may be gone at all, before one of our views is opened instead. */
+static int64_t resolves(struct call *c, const struct open_how_abi *how)
+{
+	const struct open_how_abi probe = { .flags = O_PATH | (how->flags & (O_NOFOLLOW_BIT | O_DIRECTORY)), .resolve = how->resolve };
+	uint64_t path = call_str(c, c->a[1]);
+	if (!path || is_bad(path))
+		return 0;
+	int64_t fd = host_call4(__NR_openat2, c->a[0], path, HC_A(&probe), sizeof(probe));
+	if (fd >= 0)
+		host_call1(__NR_close, fd);
+	return fd == -ELOOP || fd == -EXDEV ? fd : 0;
+}
+
 int64_t sys_openat2(struct thread *t)
 {
 	struct call c;
-	uint64_t flags = 0;
+	struct open_how_abi how = { 0 };
 	call_begin(&c, t);
 	c.a[0] = fd_arg(c.a[0]);
 	c.a[2] = call_map(&c, t->arg[2], t->arg[3], DIR_IN);
-	if (t->arg[3] >= 24)
-		(void)copy_in(t, &flags, t->arg[2], sizeof(flags));
+	if (t->arg[3] >= sizeof(how) && copy_in(t, &how, t->arg[2], sizeof(how)) && how.resolve) {
+		int64_t r = resolves(&c, &how);
+		if (r)
+			return call_end(&c, r);
+	}
+	uint64_t flags = how.flags;
 	return open_path(&c, (int)c.a[0], 1, (uint32_t)flags);
 }
 
@@ -129,6 +148,9 @@ static int64_t read_link(struct thread *t, int dirfd, unsigned at)
 		const char *path = (const char *)c.a[at];
 		char *buf = maybe_proc(dirfd, path) ? call_mem(&c, PAGE_SIZE) : NULL;
 		int64_t n = buf ? um_proc_readlink(t, dirfd, path, buf, PAGE_SIZE) : -ENOSYS;
+		char really[1];
+		if (n >= 0 && host_call4(__NR_readlinkat, dirfd, HC_A(path), HC_A(really), sizeof(really)) == -ENOENT)
+			n = -ENOSYS; /* the root was changed to where there is no /proc */
 		if (n >= 0) {
 			n = MIN(n, room);
 			return call_end(&c, copy_out(t, to, buf, (uint64_t)n) ? n : -EFAULT);

@@ -43,7 +43,7 @@ static int64_t pin_word(struct call *c, vaddr_t addr, unsigned use, bool private
 		return 0; /* misaligned: EINVAL before anything is touched */
 	bool write = use == OP_WRITE || !private;
 	int64_t r = call_pin(c, addr, 4, write ? DIR_INOUT : DIR_IN, ret);
-	if (!r && write && use != OP_WRITE)
+	if (!r && write) /* it may be there to be read: then the host fails where it writes */
 		r = call_pin(c, addr, 4, DIR_IN, ret);
 	return r == -ENOMEM ? r : 0;
 }

@@ -39,11 +39,11 @@ static int64_t instantiate_vector(struct thread *t)
 		return call_end(&c, -EINVAL);
 	char *all = call_mem(&c, rw.total + 1);
 	uint64_t at = 0;
-	for (uint64_t i = 0; all && i < rw.n && rw.total; at += rw.iov[i++].len)
-		if (!copy_in(t, all + at, rw.iov[i].base, rw.iov[i].len))
-			return call_end(&c, -EFAULT);
 	c.a[0] = INSTANTIATE;
 	c.a[2] = rw.total ? HC_A(all) : 0;
+	for (uint64_t i = 0; all && i < rw.n && rw.total; at += rw.iov[i++].len)
+		if (!copy_in(t, all + at, rw.iov[i].base, rw.iov[i].len))
+			c.a[2] = BAD_USER; /* EPERM comes first */
 	c.a[3] = rw.total;
 	return call_end(&c, call_host(&c, t->nr));
 }

@@ -208,6 +208,15 @@ static bool prepare_send(struct call *c, struct message *m)
 	return !c->err;
 }
 
+/* Linux stores what a control message brings before its head: that may lie in the next page. */
+static uint64_t map_control(struct call *c, vaddr_t addr, uint64_t len)
+{
+	uint64_t next = (addr | ~PAGE_MASK) + 1, host = call_map(c, addr, len, DIR_OUT), rest;
+	if (is_bad(host) && next < TASK_SIZE && next - addr < len && call_pin(c, next, len - (next - addr), DIR_OUT, &rest) > 0)
+		return addr;
+	return host;
+}
+
 static void map_recv(struct call *c, struct message *m)
 {
 	struct msghdr *h = &m->host;
@@ -219,7 +228,7 @@ static void map_recv(struct call *c, struct message *m)
 		h->name = call_map(c, h->name, MIN((uint32_t)h->namelen, ADDR_MOST), DIR_OUT);
 	if (h->control && h->controllen) {
 		h->controllen = MIN(h->controllen, CONTROL_MOST);
-		h->control = call_map(c, h->control, h->controllen, DIR_OUT);
+		h->control = map_control(c, h->control, h->controllen);
 	}
 }
 

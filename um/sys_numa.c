@@ -8,6 +8,7 @@
 
 #define MPOL_F_NODE 1u
 #define MPOL_F_ADDR 2u
+#define MPOL_F_MEMS_ALLOWED 4u
 #define NODES_MOST (PAGE_SIZE * 8)
 #define MASK_MOST 128u /* bytes: nodes that a kernel may have */
 #define POLICIES_MOST 64u
@@ -214,7 +215,8 @@ int64_t sys_move_pages(struct thread *t)
 			return -EFAULT;
 		if (node)
 			return -ENODEV;
-		if (PUT_USER(t, int32_t, t->arg[4] + i * 4, access_ok(um.mm, page, 1) ? page_status(page) : -EFAULT))
+		int32_t status = access_ok(um.mm, page, 1) ? page_status(page) : -EFAULT;
+		if (t->arg[3] ? PUT_USER(t, int32_t, t->arg[4] + i * 4, status) : !copy_out(t, t->arg[4] + i * 4, &status, sizeof(status)))
 			return -EFAULT;
 	}
 	return 0;

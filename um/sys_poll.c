@@ -46,6 +46,19 @@ static int64_t timeout_get(struct thread *t, struct timeout *to, vaddr_t addr)
 	return 0;
 }
 
+/* A call that failed before it waited has taken its time, too. */
+static void timeout_spent(struct timespec64 *ts)
+{
+	int64_t spent = 1000;
+	if (ts->nsec < spent) {
+		if (!ts->sec)
+			spent = ts->nsec;
+		else
+			ts->sec--, ts->nsec += NSEC;
+	}
+	ts->nsec -= spent;
+}
+
 static void timeout_put(struct thread *t, const struct timeout *to)
 {
 	if (to->at && memcmp(&to->before, &to->ts, sizeof(to->ts)))
@@ -118,6 +131,8 @@ int64_t sys_ppoll(struct thread *t)
 		return r;
 	call_begin(&c, t);
 	r = call_end(&c, do_poll(&c, t->arg[0], (uint32_t)t->arg[1], to.at ? &to.ts : NULL));
+	if (r == -EFAULT || r == -EINVAL)
+		timeout_spent(&to.ts);
 	timeout_put(t, &to);
 	return r;
 }
@@ -152,8 +167,11 @@ static int64_t do_select(struct thread *t, struct timespec64 *ts)
 	struct call c;
 	struct sets s = { 0 };
 	int32_t n = (int32_t)t->arg[0];
-	if (n < 0)
+	if (n < 0) {
+		if (ts)
+			timeout_spent(ts);
 		return -EINVAL;
+	}
 	n = MIN(n, um.shm->cfg.fd_base);
 	call_begin(&c, t);
 	int64_t r = sets_get(&c, &s, t->arg + 1, (uint64_t)n);
@@ -161,6 +179,8 @@ static int64_t do_select(struct thread *t, struct timespec64 *ts)
 		r = wait_call(&c, __NR_pselect6, (uint64_t)n, HC_A(s.copy[0]), HC_A(s.copy[1]), HC_A(s.copy[2]), HC_A(ts), 0);
 	if (r >= 0 && sets_put(t, &s))
 		r = -EFAULT;
+	else if (r == -EFAULT && ts)
+		timeout_spent(ts);
 	return call_end(&c, r);
 }
 

@@ -23,6 +23,7 @@
 #define S_SOCK 0140000u
 #define O_ACCMODE 3
 #define O_APPEND 02000
+#define O_PATH 010000000
 #define SOL_SOCKET 1
 #define SO_TYPE 3
 #define SOCK_STREAM 1
@@ -268,23 +269,49 @@ int64_t sys_pwritev(struct thread *t) { return vec(t, DIR_IN, true); }
 int64_t sys_preadv2(struct thread *t) { return vec(t, DIR_OUT, true); }
 int64_t sys_pwritev2(struct thread *t) { return vec(t, DIR_IN, true); }
 
+/* The good part of a vector is all there is of it. */
+static void end_at_bad(struct rw *rw)
+{
+	struct task *task = &rw->c->t->task;
+	uint64_t i, total = 0;
+	for (i = 0; i < rw->n; i++) {
+		uint64_t bad = fault_in_user(um.mm, task, rw->iov[i].base, rw->iov[i].len, false);
+		rw->iov[i].len -= bad;
+		total += rw->iov[i].len;
+		if (bad)
+			break;
+	}
+	rw->n = MIN(i + 1, rw->n);
+	rw->total = total;
+	if (!total) { /* for the host to refuse, if the pipe has room */
+		rw->iov[0] = (struct abi_iovec){ BAD_USER, 1 };
+		rw->n = rw->total = 1;
+	}
+}
+
 /* The pages of a pipe must be copies: the program's may leave memory while they are queued. */
 int64_t sys_vmsplice(struct thread *t)
 {
 	enum { SPLICE_F_NONBLOCK = 2, RWF_NOWAIT = 8 };
 	struct stat st;
 	struct call c;
-	int64_t mode = host_call2(__NR_fcntl, fd_arg(t->arg[0]), 3 /* F_GETFL */);
+	int64_t fd = (int32_t)fd_arg(t->arg[0]), mode = host_call2(__NR_fcntl, fd, 3 /* F_GETFL */);
 	if (t->arg[3] & ~15ull)
 		return -EINVAL;
-	if (mode < 0 || host_call2(__NR_fstat, t->arg[0], HC_A(&st)) || (st.st_mode & S_FMT) != S_FIFO)
+	if (mode < 0 || mode & O_PATH)
 		return -EBADF;
 	call_begin(&c, t);
 	bool out = (mode & O_ACCMODE) == 0;
 	struct vec_args a = { UINT64_MAX, 0, t->arg[3] & SPLICE_F_NONBLOCK ? RWF_NOWAIT : 0, false };
 	struct rw rw = { .c = &c, .dir = out ? DIR_OUT : DIR_IN, .nr = out ? __NR_preadv2 : __NR_pwritev2, .issue = issue_vec,
-			 .fd = (int32_t)t->arg[0], .arg = &a };
+			 .fd = (int32_t)fd, .arg = &a };
 	if (!rw_import(&rw, t->arg[1], t->arg[2]))
-		return call_end(&c, c.err ? c.err : issue_vec(&rw, rw.iov, rw.n, 0, false));
+		return call_end(&c, c.err ? c.err : host_call4(__NR_vmsplice, fd, HC_A(rw.iov), rw.n, t->arg[3]));
+	if (!rw.total)
+		return call_end(&c, 0);
+	if (host_call2(__NR_fstat, fd, HC_A(&st)) || (st.st_mode & S_FMT) != S_FIFO)
+		return call_end(&c, -EBADF);
+	if (!out)
+		end_at_bad(&rw);
 	return call_end(&c, rw_run(&rw));
 }

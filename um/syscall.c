@@ -115,6 +115,8 @@ int64_t call_end(struct call *c, int64_t ret)
 
 /* ---------------------------------------------------------------- user memory */
 
+#define DIRECT_LEAST 512u /* bytes of the smallest block */
+
 vaddr_t bad_address(vaddr_t addr)
 {
 	if (!addr || addr >= HOST_USER_END)
@@ -167,11 +169,18 @@ int64_t call_pin(struct call *c, vaddr_t addr, uint64_t len, unsigned dir, uint6
 	return keep_pin(c, addr, (uint64_t)r, dir);
 }
 
+/* It lies in its page as the program's does: O_DIRECT asks for blocks. */
+static void *bounce_mem(struct call *c, vaddr_t addr, uint64_t len)
+{
+	char *mem = call_mem(c, len < DIRECT_LEAST ? len : len + PAGE_SIZE);
+	return mem && len >= DIRECT_LEAST ? mem + ((addr - (vaddr_t)mem) & ~PAGE_MASK) : mem;
+}
+
 /* A buffer of ours in place of the program's.  Filled first in every direction, so that writing all of it back changes nothing but what the
  * host changed. */
 uint64_t call_bounce(struct call *c, vaddr_t addr, uint64_t len, unsigned dir)
 {
-	void *mem = call_mem(c, len);
+	void *mem = bounce_mem(c, addr, len);
 	if (!mem)
 		return bad_address(addr);
 	if (!copy_in(c->t, mem, addr, len) || ((dir & DIR_OUT) && fault_in_user(um.mm, &c->t->task, addr, len, true)))

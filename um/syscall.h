@@ -203,6 +203,9 @@ H(sys_futex); H(sys_futex_waitv); H(sys_futex_wake); H(sys_futex_wait); H(sys_fu
 H(sys_mmap); H(sys_munmap); H(sys_mprotect); H(sys_mremap); H(sys_brk); H(sys_madvise); H(sys_msync); H(sys_mincore); H(sys_mlock);
 H(sys_mlock2); H(sys_munlock); H(sys_mlockall); H(sys_munlockall); H(sys_pkey_mprotect); H(sys_pkey_alloc); H(sys_pkey_free);
 H(sys_remap_file_pages); H(sys_mseal); H(sys_set_mempolicy_home_node); H(sys_mbind); H(sys_set_mempolicy); H(sys_get_mempolicy); H(sys_migrate_pages); H(sys_move_pages);
+/* sys_aio.c */
+H(sys_io_setup); H(sys_io_destroy); H(sys_io_submit); H(sys_io_cancel); H(sys_io_getevents); H(sys_io_pgetevents);
+void um_aio_forked(void);
 /* sys_keys.c, sys_mount.c */
 H(sys_keyctl); H(sys_fsconfig); H(sys_setxattrat); H(sys_getxattrat);
 /* sys_shm.c */

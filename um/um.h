@@ -152,6 +152,7 @@ int64_t sys_rt_sigsuspend(struct thread *t);
 int64_t sys_rt_sigtimedwait(struct thread *t);
 int64_t sys_rt_sigqueueinfo(struct thread *t);
 int64_t sys_rt_tgsigqueueinfo(struct thread *t);
+int64_t sys_pidfd_send_signal(struct thread *t);
 int64_t sys_sigaltstack(struct thread *t);
 int64_t sys_pause(struct thread *t);
 int64_t sys_clone(struct thread *t);
@@ -256,6 +257,8 @@ int64_t um_proc_open(struct thread *t, int dirfd, const char *path, int flags);
 int64_t um_proc_readlink(struct thread *t, int dirfd, const char *path, char *buf, size_t n);
 /* path, or the program's file if path is /proc/self/exe. */
 const char *um_own_path(const char *path);
+/* The directory from which *path, a file to be executed, is found: a name in /proc becomes one below ours where the root was changed and there is none. */
+int um_program_dir(const char **path);
 /* Record an executable file mapping for the summary's symbols. */
 void um_note_map(vaddr_t start, vaddr_t end, uint64_t pgoff, const char *path);
 

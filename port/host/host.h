@@ -60,6 +60,8 @@ struct host_port_config {
 struct host_port;
 /* -ENODEV: the asked-for engine does not work here; *ret_why says what failed. */
 int host_port_create(const struct host_port_config *cfg, struct port **ret, const char **ret_why);
+/* /proc, opened before anybody changed the root; -1: only by name. */
+extern int host_proc_dir;
 void host_port_destroy(struct port *p);
 /* From here on other threads may touch the program's memory at any time. */
 void host_port_shared(struct port *p);
