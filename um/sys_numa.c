@@ -2,15 +2,13 @@
 /* sys_numa.c - memory policies
  *
  * A policy for the whole process is the host's business and goes there.  Policies of ranges would split the host's mappings, which are the port's,
- * so mbind checks its arguments and remembers nothing: a policy is advice, and reading it back says default. */
+ * so mbind remembers nothing: a policy is advice, and reading it back says default.  What the host says of the arguments is heard by having it do the same to a
+ * page of ours. */
 #include "um/syscall.h"
 
-#define MPOL_MAX_MODE 6
-#define MPOL_MODE_FLAGS 0xe000u
 #define MPOL_F_NODE 1u
 #define MPOL_F_ADDR 2u
 #define MPOL_F_MEMS_ALLOWED 4u
-#define MPOL_MF_VALID 7u
 #define NODES_MOST (PAGE_SIZE * 8)
 
 /* Bytes of a node mask of maxnode - 1 bits, as Linux reads it. */
@@ -57,16 +55,17 @@ static bool wholly_mapped(vaddr_t start, vaddr_t end)
 
 int64_t sys_mbind(struct thread *t)
 {
-	uint32_t mode = (uint32_t)t->arg[2];
+	static char sample[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 	vaddr_t start = t->arg[0];
 	uint64_t len = PAGE_ALIGN(t->arg[1]);
-	if ((mode & ~MPOL_MODE_FLAGS) > MPOL_MAX_MODE || t->arg[5] & ~(uint64_t)MPOL_MF_VALID || start & ~PAGE_MASK)
-		return -EINVAL;
-	if (t->arg[4] > NODES_MOST)
-		return -EINVAL;
-	uint64_t n = t->arg[3] ? mask_bytes(t->arg[4]) : 0;
-	if (n && fault_in_user(um.mm, &t->task, t->arg[3], n, false))
-		return -EFAULT;
+	struct call c;
+	call_begin(&c, t);
+	c.a[0] = HC_A(sample) + (start & ~PAGE_MASK);
+	c.a[1] = MIN(len, PAGE_SIZE);
+	c.a[3] = map_mask(&c, t->arg[3], t->arg[4], DIR_IN);
+	int64_t r = call_end(&c, call_host(&c, t->nr));
+	if (r)
+		return r;
 	if (start + len < start)
 		return -EINVAL;
 	return wholly_mapped(start, start + len) ? 0 : -EFAULT;
@@ -123,8 +122,9 @@ static int32_t page_status(vaddr_t addr)
 int64_t sys_move_pages(struct thread *t)
 {
 	int64_t pid = (int32_t)t->arg[0];
-	if (t->arg[5] & ~6ull)
-		return -EINVAL;
+	int64_t allowed = host_call6(t->nr, t->arg[0], 0, 0, 0, 0, t->arg[5]);
+	if (allowed < 0 || !t->arg[1])
+		return allowed;
 	if (pid && pid != my_pid())
 		return -EPERM;
 	for (uint64_t i = 0; i < t->arg[1]; i++) {
