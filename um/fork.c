@@ -109,6 +109,7 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 	lock_all(t);
 	r = mm_fork_begin(um.mm);
 	if (!r) {
+		um_anon_forking();
 		r = host_fork(a, ret_pidfd);
 		if (!r)
 			return child_side(t, a);
