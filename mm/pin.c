@@ -7,6 +7,7 @@
  *
  * Pins are counted in 16 bits on the frame.  Few frames may be pinned at once (pin_limit): the rest must remain for the program.
  * A page that is unmapped or moved loses its pins with its frame, so unpinning only finds what is still there. */
+#include "mm/area.h"
 #include "mm/internal.h"
 
 bool access_ok(struct mm *mm, vaddr_t addr, uint64_t len)

@@ -48,6 +48,8 @@ int64_t um_clone_thread(struct thread *t, const struct clone_args *a);
 uint32_t um_kernel_thread(struct thread *t, void (*fn)(struct thread *t));
 /* t is the only thread of a forked address space now. */
 void um_threads_forked(struct thread *t);
+/* Is that a process, or a thread of one, on this address space? */
+bool um_shares_memory(uint32_t pid);
 void um_lock_threads(void);
 void um_unlock_threads(void);
 

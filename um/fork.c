@@ -125,6 +125,7 @@ static int64_t fork_memory(struct thread *t, const struct clone_args *a, int32_t
 	lock_all(t);
 	r = mm_fork_begin(um.mm);
 	if (!r) {
+		um_anon_forking();
 		r = host_fork(a, ret_pidfd);
 		if (!r)
 			return child_side(t, a);
@@ -222,8 +223,13 @@ static int64_t share_memory(struct thread *t, const struct clone_args *a, int32_
 	mm_unlock(um.mm);
 	c->exec_mem = a->flags & CLONE_VFORK ? &left : NULL;
 	host_port_shared(um.port);
-	int64_t r = um_host_clone((a->flags & ~OURS) | CLONE_CHILD_CLEARTID | a->exit_signal, (char *)c + KSTACK_SIZE - FRAME_ROOM,
-				  (uintptr_t)ret_pidfd, &c->host_alive, a->tls);
+	uint64_t flags = (a->flags & ~OURS) | CLONE_CHILD_CLEARTID | a->exit_signal;
+	void *told = ret_pidfd;
+	if (!(flags & CLONE_PIDFD)) { /* who it is should be known before it runs */
+		flags |= CLONE_PARENT_SETTID;
+		told = &c->proc->pid;
+	}
+	int64_t r = um_host_clone(flags, (char *)c + KSTACK_SIZE - FRAME_ROOM, (uintptr_t)told, &c->host_alive, a->tls);
 	if (r < 0)
 		um_child_unmake(c);
 	else if (a->flags & CLONE_VFORK)

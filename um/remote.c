@@ -12,6 +12,7 @@
  * writes are recognised by the descriptor's name, once any process of the run has opened one.
  *
  * Source: Linux mm/process_vm_access.c, fs/proc/base.c mem_rw, mm/madvise.c. */
+#include "um/clone.h"
 #include "um/patch.h"
 #include "um/syscall.h"
 #include "um/tree.h"
@@ -72,12 +73,18 @@ static bool pid_is_self(int64_t pid)
 	return pid == my_pid() || (pid > 0 && !host_call3(__NR_tgkill, my_pid(), pid, 0));
 }
 
+/* Also that of a child, or of the parent, which shares it (CLONE_VM). */
+static bool memory_is_ours(int64_t pid)
+{
+	return pid_is_self(pid) || (pid > 0 && um_shares_memory((uint32_t)pid));
+}
+
 /* len at most CHUNK. */
 static int64_t copy_remote(struct thread *t, int64_t pid, uint32_t what, vaddr_t addr, void *buf, uint64_t len)
 {
 	if (!access_ok(um.mm, addr, len))
 		return -EFAULT;
-	if (pid_is_self(pid))
+	if (memory_is_ours(pid))
 		return copy_own(t, what, addr, buf, len);
 	int64_t r = um_tree_memory((uint32_t)pid, what, 0, addr, buf, len);
 	if (r != -ENOSYS)
@@ -198,7 +205,7 @@ static uint32_t mem_file_pid(uint64_t fd)
 bool um_is_mem_file(uint64_t fd)
 {
 	uint32_t pid = mem_file_pid(fd);
-	return pid && (pid_is_self(pid) || um_tree_has(pid));
+	return pid && (memory_is_ours(pid) || um_tree_has(pid));
 }
 
 static int64_t mem_rw(struct call *c, uint32_t pid, unsigned dir, uint64_t pos, vaddr_t user, uint64_t len)
@@ -298,8 +305,8 @@ static int64_t advise_vector(struct thread *t, int64_t pid, const struct rw *rw,
 	int64_t done = 0, r = 0;
 	for (uint64_t i = 0; i < rw->n; i++) {
 		const struct abi_iovec *v = &rw->iov[i];
-		r = pid == my_pid() ? do_madvise(um.mm, &t->task, v->base, v->len, advice) :
-				      um_tree_memory((uint32_t)pid, ASK_ADVICE, (uint32_t)advice, v->base, NULL, v->len);
+		r = memory_is_ours(pid) ? do_madvise(um.mm, &t->task, v->base, v->len, advice) :
+					  um_tree_memory((uint32_t)pid, ASK_ADVICE, (uint32_t)advice, v->base, NULL, v->len);
 		if (r < 0)
 			break;
 		done += (int64_t)rw->iov[i].len;

@@ -33,22 +33,18 @@ static int64_t map_file(struct thread *t, vaddr_t addr, uint64_t len, unsigned p
 	return r;
 }
 
-/* Shared with whoever will be forked, so it is a file without a name.  MAP_FIXED is judged with the rest by do_mmap. */
+/* MAP_FIXED is judged with the rest by do_mmap. */
 static int64_t map_shared_anon(struct thread *t, unsigned prot, unsigned flags)
 {
 	uint64_t len = PAGE_ALIGN(t->arg[1]);
 	int err = 0;
 	if (!len || len > TASK_SIZE)
 		return t->arg[1] ? -ENOMEM : -EINVAL;
-	int64_t fd = host_call2(__NR_memfd_create, HC_A("softfault-shared"), 1 /* MFD_CLOEXEC */);
-	if (fd < 0)
-		return fd;
-	struct sf_file *f = host_call2(__NR_ftruncate, fd, len) ? NULL : um_file_from_fd((int)fd, &err);
-	host_call1(__NR_close, fd);
+	struct sf_file *f = um_anon_shared(len, &err);
 	if (!f)
-		return err ? err : -ENOMEM;
-	um_file_rename(f, "/dev/zero (deleted)");
-	int64_t r = do_mmap(um.mm, t->arg[0], t->arg[1], prot, flags & ~(unsigned)MAP_ANONYMOUS, f, PT_R | PT_W, 0);
+		return err;
+	int64_t r = do_mmap(um.mm, t->arg[0], t->arg[1], prot, flags & ~(unsigned)MAP_ANONYMOUS, f, PT_R | PT_W,
+			    f->first_page << PAGE_SHIFT);
 	file_put(f);
 	return r;
 }
@@ -121,7 +117,8 @@ int64_t sys_remap_file_pages(struct thread *t)
 	if (!f)
 		return -EINVAL;
 	unsigned flags = (t->arg[4] & MAP_NONBLOCK) | MAP_SHARED | MAP_FIXED | MAP_POPULATE | (vm & VM_LOCKED ? MAP_LOCKED : 0);
-	int64_t r = do_mmap(um.mm, start, size, vm & VM_PROT, flags, f, vm & VM_MAYWRITE ? PT_R | PT_W : PT_R, pgoff << PAGE_SHIFT);
+	int64_t r = do_mmap(um.mm, start, size, vm & VM_PROT, flags, f, vm & VM_MAYWRITE ? PT_R | PT_W : PT_R,
+			    (f->first_page + pgoff) << PAGE_SHIFT);
 	file_put(f);
 	return r < 0 ? r : 0;
 }

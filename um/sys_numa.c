@@ -203,8 +203,9 @@ static int64_t move_others(struct thread *t)
 int64_t sys_move_pages(struct thread *t)
 {
 	int64_t pid = (int32_t)t->arg[0];
-	if (t->arg[5] & ~6ull)
-		return -EINVAL;
+	int64_t allowed = host_call6(t->nr, t->arg[0], 0, 0, 0, 0, t->arg[5]);
+	if (allowed < 0 || !t->arg[1])
+		return allowed;
 	if (pid && pid != my_pid())
 		return move_others(t);
 	for (uint64_t i = 0; i < t->arg[1]; i++) {

@@ -11,7 +11,7 @@
 
 #define NSEC 1000000000ll
 #define EPOLL_EVENT 12u
-#define EPOLL_BYTES 0x10000u /* most that one wait hands out here */
+#define EPOLL_BYTES IO_CHUNK /* most that one wait hands out here */
 #define MOST_FDS (1u << 20)
 
 struct pollfd { int32_t fd; uint16_t events, revents; };

@@ -446,6 +446,16 @@ int64_t sys_set_robust_list(struct thread *t)
 	return 0;
 }
 
+bool um_shares_memory(uint32_t pid)
+{
+	bool found = false;
+	um_lock_threads();
+	for (struct thread *i = thread_list; !found && i; i = i->all_next)
+		found = __atomic_load_n(&i->host_alive, __ATOMIC_ACQUIRE) && i->proc && (i->proc->pid == pid || i->task.tid == pid);
+	um_unlock_threads();
+	return found;
+}
+
 int64_t sys_get_robust_list(struct thread *t)
 {
 	int32_t tid = (int32_t)t->arg[0];

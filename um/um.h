@@ -240,6 +240,9 @@ void um_account_close(struct thread *t);
 
 /* A struct sf_file on a private duplicate of fd (number ≥ fd_base, close-on-exec). NULL: *ret_err says. */
 struct sf_file *um_file_from_fd(int fd, int *ret_err);
+/* A file without a name, len bytes (whole pages) from its first_page on: shared anonymous memory (um/anon.c). */
+struct sf_file *um_anon_shared(uint64_t len, int *ret_err);
+void um_anon_forking(void); /* locked: mm */
 /* A file has been cut (path NULL: fd): its private mappings follow. */
 void um_file_cut(struct thread *t, int fd, const char *path);
 /* These bytes of it have changed: private pages that were never written are dropped. */

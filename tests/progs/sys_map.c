@@ -322,6 +322,61 @@ static void growing(void)
 	touch("read-only now", g - 20 * PG, true);
 }
 
+#define CROWD 3000
+
+static int wrong(char **m, int from, int to, int add)
+{
+	int n = 0;
+	for (int i = from; i < to; i++)
+		n += *(int *)m[i] != i + add;
+	return n;
+}
+
+/* More shared mappings than there are descriptors, each a memory of its own, before and after a fork. */
+static void crowd(void)
+{
+	static char *m[CROWD + 200];
+	int st;
+	puts("-- a crowd of shared mappings");
+	for (int i = 0; i < CROWD; i++) {
+		m[i] = mmap(NULL, PG, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (m[i] == MAP_FAILED)
+			exit(puts("too many"));
+		*(int *)m[i] = i;
+	}
+	pid_t pid = fork();
+	for (int i = CROWD; i < CROWD + 200; i++) { /* the same slots in both, if they had any in common */
+		m[i] = mmap(NULL, PG, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		*(int *)m[i] = pid ? i : -i;
+	}
+	if (!pid) {
+		int bad = wrong(m, 0, CROWD, 0);
+		for (int i = 0; i < CROWD; i++)
+			*(int *)m[i] = i + 1;
+		_exit(bad > 0);
+	}
+	waitpid(pid, &st, 0);
+	printf("  child %x, wrong %d, of the later ones %d\n", st, wrong(m, 0, CROWD, 1), wrong(m, CROWD, CROWD + 200, 0));
+	for (int i = 0; i < CROWD; i += 2)
+		munmap(m[i], PG);
+	int dirty = 0;
+	for (int i = 0; i < CROWD; i += 2) {
+		m[i] = mmap(NULL, PG, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		dirty += *(int *)m[i];
+		*(int *)m[i] = i + 1;
+	}
+	printf("  dirty %d, wrong %d\n", dirty, wrong(m, 0, CROWD, 1));
+	char *more = mremap(m[1], PG, 3 * PG, MREMAP_MAYMOVE);
+	touch("what grew", more, false);
+	touch("beyond its file", more + PG, true);
+	C(SYS_remap_file_pages, more, PG, 0, 0L, 0);
+	touch("its first page", more, false);
+	C(SYS_madvise, more, PG, MADV_REMOVE);
+	printf("  %d\n", *(int *)more);
+	for (int i = 0; i < CROWD + 200; i++)
+		munmap(i == 1 ? more : m[i], i == 1 ? 3 * PG : PG);
+}
+
 int main(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
@@ -338,6 +393,7 @@ int main(void)
 	protection(fd);
 	growing();
 	files(fd);
+	crowd();
 	unlink("f");
 	return 0;
 }

@@ -212,6 +212,18 @@ static void policies(void)
 	C(SYS_mbind, a, 2 * PG, 2, none, 64L, 0);
 	C(SYS_mbind, a + 1, PG, 0, NULL, 0L, 0);
 	C(SYS_mbind, hole, PG, 0, NULL, 0L, 0);
+	C(SYS_mbind, hole, 0, 0, NULL, 0L, 0);
+	C(SYS_mbind, a, -PG, 0, NULL, 0L, 0);
+	C(SYS_mbind, a, PG, 0, mask, 64L, 0);
+	C(SYS_mbind, a, PG, 2, NULL, 0L, 0);
+	C(SYS_mbind, a, PG, 2, mask, 64L, 1);
+	C(SYS_mbind, a, PG, 2, mask, 64L, 8);
+	C(SYS_mbind, a, PG, 2, mask, 1L << 20, 0);
+	C(SYS_mbind, a, 2 * PG, 0x8000 | 0x4000 | 2, mask, 64L, 0);
+	C(SYS_mbind, a, PG, 0, NULL, 0L, 4 /* MPOL_MF_MOVE_ALL: for the privileged */);
+	C(SYS_move_pages, 0, 0L, NULL, NULL, NULL, 4);
+	C(SYS_move_pages, 0, 0L, NULL, NULL, NULL, 8);
+	C(SYS_move_pages, 0x3fffffff, 0L, NULL, NULL, NULL, 2);
 	munmap(a, 2 * PG);
 }
 

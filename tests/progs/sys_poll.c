@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
@@ -148,6 +149,29 @@ static void epolls(void)
 	close(e);
 }
 
+/* All that is ready is told at once, however much it is. */
+static void epoll_crowd(void)
+{
+	static struct epoll_event got[7000];
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct rlimit old, all;
+	int n = 0, fd, fds[6000], e = epoll_create1(0), ready = eventfd(1, 0);
+	puts("-- a crowd");
+	getrlimit(RLIMIT_NOFILE, &old);
+	all = (struct rlimit){ old.rlim_max, old.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &all);
+	while (n < 6000 && (fd = dup(ready)) >= 0) {
+		epoll_ctl(e, EPOLL_CTL_ADD, fd, &ev);
+		fds[n++] = fd;
+	}
+	printf("  all %d\n", epoll_wait(e, got, 7000, 0) == n);
+	while (n)
+		close(fds[--n]);
+	close(e);
+	close(ready);
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
 /* A signal that is blocked but for the wait. */
 static void with_masks(void)
 {
@@ -257,6 +281,7 @@ int main(void)
 	polls();
 	selects();
 	epolls();
+	epoll_crowd();
 	with_masks();
 	event_files();
 	return 0;

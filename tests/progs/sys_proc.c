@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/times.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -358,10 +359,49 @@ static void executing(void)
 	      execl("/bin/sleep", "sleep", "5", NULL));
 }
 
+static int hold(void *fds)
+{
+	char c;
+	return (int)syscall(SYS_read, ((int *)fds)[0], &c, 1);
+}
+
+/* A process that has our own memory is asked for it: what nobody has touched is zeros there. */
+static void shared_memory(void)
+{
+	static char stack[8 * 4096] __attribute__((aligned(16)));
+	int p[2], fd;
+	char name[32], buf[8] = "before", *fresh = mmap(NULL, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec here = { buf, 8 }, there = { fresh + 5, 8 };
+	puts("-- memory of a process that shares ours");
+	(void)!pipe(p);
+	pid_t pid = clone(hold, stack + sizeof stack, CLONE_VM | SIGCHLD, p);
+	C(SYS_process_vm_readv, pid, &here, 1L, &there, 1L, 0L);
+	printf("  %d\n", buf[0]);
+	memcpy(buf, "written", 8);
+	there.iov_base = fresh + PG;
+	C(SYS_process_vm_writev, pid, &here, 1L, &there, 1L, 0L);
+	printf("  %s\n", fresh + PG);
+	there.iov_base = hole;
+	C(SYS_process_vm_readv, pid, &here, 1L, &there, 1L, 0L);
+	munmap(fresh, PG);
+	snprintf(name, sizeof name, "/proc/%d/mem", pid);
+	fd = open(name, O_RDWR);
+	C(SYS_pread64, fd, buf, 8L, fresh + PG);
+	C(SYS_pread64, fd, buf, 8L, fresh);
+	close(fd);
+	(void)!write(p[1], "x", 1);
+	waitpid(pid, NULL, 0);
+	C(SYS_process_vm_readv, pid, &here, 1L, &there, 1L, 0L);
+	munmap(fresh + PG, PG);
+	close(p[0]);
+	close(p[1]);
+}
+
 int main(void)
 {
 	transcript_begin();
 	cloning();
+	shared_memory();
 	waiting();
 	orphans();
 	groups();
