@@ -521,10 +521,7 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 #define BEG_NS 2000000000ull
 #define BEG_LONG_NS 15000000000ull /* while others have been asked and had no processor yet to answer */
 
-struct begging { unsigned vain; uint32_t given; uint64_t since; };
-
-/* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
-static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
+bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 {
 	struct machine *mc = mm->mc;
 	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;

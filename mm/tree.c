@@ -74,16 +74,19 @@ static void move_end(struct machine *mc, struct tree_member *m)
 	__atomic_store_n(&m->moves, (READ_ONCE(m->moves) | 1) + 1, __ATOMIC_RELEASE);
 }
 
-uint64_t tree_grant_some(struct machine *mc, struct tree_member *m, uint64_t n)
+/* Between least and most frames, or none. */
+static uint64_t grant(struct machine *mc, struct tree_member *m, uint64_t least, uint64_t most)
 {
 	struct sf_tree *t = mc->tree;
 	uint64_t old = READ_ONCE(t->granted), got;
 
-	if (old >= t->bound)
+	if (old >= t->bound || t->bound - old < least)
 		return 0;
 	move_begin(mc, m);
 	do {
-		got = t->bound > old ? MIN(n, t->bound - old) : 0;
+		got = t->bound > old ? MIN(most, t->bound - old) : 0;
+		if (got < least)
+			got = 0;
 	} while (got && !__atomic_compare_exchange_n(&t->granted, &old, old + got, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 	tree_step(mc->tree_ops);
 	__atomic_fetch_add(&m->granted, got, __ATOMIC_RELEASE);
@@ -91,14 +94,15 @@ uint64_t tree_grant_some(struct machine *mc, struct tree_member *m, uint64_t n)
 	return got;
 }
 
+uint64_t tree_grant_some(struct machine *mc, struct tree_member *m, uint64_t n)
+{
+	return grant(mc, m, 0, n);
+}
+
+/* What does not fit is not taken for a moment and given back: that would look as if somebody had something to give. */
 bool tree_grant(struct machine *mc, struct tree_member *m, uint64_t n)
 {
-	uint64_t got = tree_grant_some(mc, m, n);
-
-	if (got == n)
-		return true;
-	tree_give(mc, m, got);
-	return false;
+	return !n || grant(mc, m, n, n) == n;
 }
 
 void tree_give(struct machine *mc, struct tree_member *m, uint64_t n)

@@ -91,6 +91,12 @@ for engine in uffd segv; do
 	[ $? = 0 ] && [ "$(sort out | uniq -c | tr -s ' ')" = " 2 done" ] && [ ! -s err ]
 	tap $? "two that do not fit together $engine" "$(cat out err)"
 
+	# fork waits for frames as a fault does
+	run --engine $engine -m 3M --swap "zram,$work" -- sh -c \
+		'for i in $(seq 32); do "$1" -s 1 1 >/dev/null || echo bad & done; wait; echo end' sh "$progs/memcheck-static" >out 2>err
+	[ $? = 0 ] && [ "$(cat out)" = end ] && [ ! -s err ]
+	tap $? "32 processes at 3M $engine" "$(cat out err)"
+
 	for swap in file zram; do
 		o=(--engine $engine -m 6M)
 		[ $swap = file ] || o=(--engine $engine -m 16M --swap "zram,$work")
