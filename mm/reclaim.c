@@ -544,6 +544,13 @@ bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 	return true;
 }
 
+/* Others may have nothing to give us because they live on as little: while they get on, and swap has room, memory is slow but not exhausted. */
+static void got_on(struct machine *mc)
+{
+	if (mc->tree && !swap_full(mc))
+		__atomic_fetch_add(&mc->tree->given, 1, __ATOMIC_RELAXED);
+}
+
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped)
 {
 	struct machine *mc = mm->mc;
@@ -565,6 +572,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		freed += ev.freed;
 		if (ev.freed) {
 			idle = 0;
+			got_on(mc);
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;

@@ -18,7 +18,7 @@
 #define BARREN_NS 20000000ull  /* who had nothing is not asked again for so long */
 #define ASK_NS 2000000ull
 #define COLD_NS 50000000ull
-#define FLOOR 16u              /* so few frames are not worth asking for */
+#define FLOOR 16u              /* so few frames are not worth asking for, unless everybody has about as few */
 
 static uint64_t words(uint64_t slots) { return (slots + WORD_BITS - 1) / WORD_BITS; }
 static uint64_t map_bytes(uint64_t slots) { return PAGE_ALIGN(words(slots) * 8); }
@@ -425,11 +425,14 @@ bool tree_claim(struct tree_member *m, uint32_t promised_by, uint32_t pid)
 
 /* ---------------------------------------------------------------- asking and giving */
 
+static uint64_t worth_asking(struct machine *mc) { return MIN(FLOOR, tree_share(mc) / 4); }
+
 /* The member with the most frames that has not just said that it has none to give; cold ones first. */
 static struct tree_member *richest(struct machine *mc, uint64_t now, bool cold_only)
 {
 	struct sf_tree *t = mc->tree;
 	struct tree_member *best = NULL, *cold = NULL;
+	uint64_t few = worth_asking(mc);
 
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
 		struct tree_member *m = &t->member[i];
@@ -438,9 +441,9 @@ static struct tree_member *richest(struct machine *mc, uint64_t now, bool cold_o
 			continue;
 		uint64_t has = READ_ONCE(m->granted);
 
-		if (has > FLOOR && (!best || has > READ_ONCE(best->granted)))
+		if (has > few && (!best || has > READ_ONCE(best->granted)))
 			best = m;
-		if (has > FLOOR && now - READ_ONCE(m->active) > COLD_NS && (!cold || has > READ_ONCE(cold->granted)))
+		if (has > few && now - READ_ONCE(m->active) > COLD_NS && (!cold || has > READ_ONCE(cold->granted)))
 			cold = m;
 	}
 	return cold || cold_only ? cold : best;
@@ -472,11 +475,12 @@ bool tree_ask(struct machine *mc, uint64_t n, bool cold_only)
 bool tree_answers_due(struct machine *mc)
 {
 	struct sf_tree *t = mc->tree;
+	uint64_t few = worth_asking(mc);
 
 	for (unsigned i = 0; i < READ_ONCE(t->top); i++) {
 		struct tree_member *m = &t->member[i];
 
-		if (m != mc->me && READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->asked) && READ_ONCE(m->granted) > FLOOR)
+		if (m != mc->me && READ_ONCE(m->state) == TREE_LIVE && READ_ONCE(m->asked) && READ_ONCE(m->granted) > few)
 			return true;
 	}
 	return false;

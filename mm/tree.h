@@ -58,10 +58,11 @@ struct sf_tree {
 	uint64_t slots_used, slots_high, slots_hint; /* see swap.c */
 	uint32_t freed;     /* bumped when frames come back; those in need sleep on it */
 	uint32_t waiting;   /* how many do */
-	uint32_t given;     /* times that frames came back */
+	uint32_t given;     /* times that frames came back, or that a member got on with its own */
 	uint32_t top;       /* members from here on were never used */
 	uint32_t live;      /* about how many there are */
 	uint32_t oom;       /* pid of the member that is choosing a victim */
+	uint32_t victim;    /* pid of the last one chosen, who may not have ended yet */
 	uint32_t root;      /* member of the first process */
 	uint32_t mender;    /* pid of the process that looks for slots which the dead dropped */
 	uint32_t miscounted; /* enum tree_count, bits: somebody was killed who may have been between two steps */
