@@ -107,10 +107,11 @@ __attribute__((noreturn)) static void child_exec(const char *kernel, char **argv
 /* Stop as the child did; when continued, see that the child is too. */
 static void stop_with_child(pid_t pid)
 {
-	int status;
+	siginfo_t si = { .si_pid = 0 };
 
 	raise(SIGSTOP);
-	if (waitpid(pid, &status, WNOHANG | WCONTINUED) == 0)
+	/* not waitpid: that would take the end of a child that has ended meanwhile, too */
+	if (!waitid(P_PID, (id_t)pid, &si, WNOHANG | WCONTINUED) && !si.si_pid)
 		kill(pid, SIGCONT);
 }
 

@@ -73,22 +73,17 @@ static bool room_for_child(struct machine *mc)
 	return tree_grant(mc, mc->child, dirty_pages(mc) + extra);
 }
 
+/* As patient as a fault is: while anybody gives anything, memory is not exhausted. */
 static int make_room(struct mm *mm)
 {
 	struct machine *mc = mm->mc;
+	struct begging begging = { 0, 0, 0 };
+	bool dropped;
 
-	for (unsigned idle = 0; !room_for_child(mc);) {
+	while (!room_for_child(mc)) {
 		frames_trim(mc, 0);
-		if (stores_sink(mc, 64) || reclaim_own(mm)) {
-			idle = 0;
-			continue;
-		}
-		if (idle++ > 100)
+		if (!stores_sink(mc, 64) && !reclaim_own(mm) && !others_at_last(mm, &begging, &dropped))
 			return -ENOMEM;
-		mm_unlock(mm);
-		if (!tree_ask(mc, SF_IOBUF_PAGES, false))
-			mc->tree_ops->wait(&mc->tree->freed, READ_ONCE(mc->tree->freed), 1000000);
-		mm_lock(mm);
 	}
 	return 0;
 }

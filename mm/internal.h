@@ -70,6 +70,9 @@ static inline uint64_t tree_share(const struct machine *mc)
 {
 	return mc->tree ? mc->bound / MAX(READ_ONCE(mc->tree->live), 1) : mc->bound;
 }
+/* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
+struct begging { unsigned vain; uint32_t given; uint64_t since; }; /* zeros at first */
+bool others_at_last(struct mm *mm, struct begging *b, bool *dropped);
 /* One batch, whatever is free.  Frames freed; may let go of the lock. */
 unsigned reclaim_own(struct mm *mm);
 /* Write what memory tiers hold to the store below them, so many pages' worth of memory.  Pages moved; 0 while any is in flight. */

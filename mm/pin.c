@@ -10,6 +10,8 @@
 #include "mm/area.h"
 #include "mm/internal.h"
 
+#define PINS_AT_LEAST 8u /* twice what one call names beside its data; sleepers keep their pins, and nobody can take them */
+
 bool access_ok(struct mm *mm, vaddr_t addr, uint64_t len)
 {
 	return addr <= mm->task_size && len <= mm->task_size - addr;
@@ -17,7 +19,7 @@ bool access_ok(struct mm *mm, vaddr_t addr, uint64_t len)
 
 uint64_t pin_limit(struct machine *mc)
 {
-	return mc->bound ? MAX(tree_share(mc) / 4, 16) : mc->max_frames / 4;
+	return mc->bound ? MAX(tree_share(mc) / 4, PINS_AT_LEAST) : mc->max_frames / 4;
 }
 
 /* A walk along the pages of a buffer. */

@@ -521,10 +521,7 @@ static bool others_first(struct mm *mm, unsigned asked, bool *dropped)
 #define BEG_NS 2000000000ull
 #define BEG_LONG_NS 15000000000ull /* while others have been asked and had no processor yet to answer */
 
-struct begging { unsigned vain; uint32_t given; uint64_t since; };
-
-/* We have nothing left to give up ourselves.  False: nor has anybody else given anything for a long time.  Lets go of the lock. */
-static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
+bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 {
 	struct machine *mc = mm->mc;
 	uint32_t given = mc->tree ? READ_ONCE(mc->tree->given) : 0;
@@ -545,6 +542,13 @@ static bool others_at_last(struct mm *mm, struct begging *b, bool *dropped)
 	mm_lock(mm);
 	*dropped = true;
 	return true;
+}
+
+/* Others may have nothing to give us because they live on as little: while they get on, and swap has room, memory is slow but not exhausted. */
+static void got_on(struct machine *mc)
+{
+	if (mc->tree && !swap_full(mc))
+		__atomic_fetch_add(&mc->tree->given, 1, __ATOMIC_RELAXED);
 }
 
 unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *dropped)
@@ -568,6 +572,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 		freed += ev.freed;
 		if (ev.freed) {
 			idle = 0;
+			got_on(mc);
 		} else if (mc->inflight) {
 			page_wait(mm); /* another thread is about to free or to finish some */
 			*dropped = true;

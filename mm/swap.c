@@ -172,16 +172,31 @@ static uint64_t search_end(const struct swap_map *sm, unsigned want)
 }
 
 /* The start of the run that another process has not taken meanwhile. */
-static unsigned claim_run(struct swap_map *sm, struct slot_run run)
+static unsigned claim_run(struct machine *mc, struct slot_run run)
 {
+	struct swap_map *sm = mc->swap;
+
 	for (unsigned i = 0; i < run.n; i++) {
 		uint64_t s = run.slot + i, bit = 1ull << s % WORD_BITS;
 
+		tree_step(mc->tree_ops);
 		if (__atomic_fetch_or(&sm->map[s / WORD_BITS], bit, __ATOMIC_ACQ_REL) & bit)
 			return i;
+		tree_step(mc->tree_ops);
 		__atomic_store_n(&sm->use[s], 1, __ATOMIC_RELAXED);
 	}
 	return run.n;
+}
+
+/* The tables reach so far. */
+static void raise_high(struct machine *mc, uint64_t end)
+{
+	struct swap_map *sm = mc->swap;
+
+	if (end <= READ_ONCE(sm->c->high))
+		return;
+	sf_peak(&sm->c->high, end);
+	machine_count_tables(mc);
 }
 
 static struct slot_run best_run(const struct swap_map *sm, unsigned want)
@@ -209,19 +224,23 @@ unsigned swap_alloc(struct machine *mc, unsigned want, uint64_t *ret_slot)
 	do {
 		run = best_run(sm, want);
 		if (!run.n)
-			return 0; /* the last ones went to others */
-		got = claim_run(sm, run);
+			break; /* the last ones went to others */
+		raise_high(mc, run.slot + run.n);
+		if (mc->me)
+			tree_note(mc, mc->me, run.slot, run.n);
+		got = claim_run(mc, run);
 	} while (!got);
 	/* Counted before they are held: what a dead member holds is taken off the counts. */
+	tree_step(mc->tree_ops);
 	__atomic_fetch_add(&sm->c->used, got, __ATOMIC_RELAXED);
+	tree_step(mc->tree_ops);
 	sf_peak(&mc->stats->peak_swapped, __atomic_add_fetch(&mc->stats->swapped, got, __ATOMIC_ACQ_REL));
-	if (mc->me)
+	if (mc->me && got)
 		tree_hold(mc, mc->me, run.slot, got);
-	WRITE_ONCE(sm->c->hint, run.slot + got);
-	if (run.slot + got > READ_ONCE(sm->c->high)) {
-		sf_peak(&sm->c->high, run.slot + got);
-		machine_count_tables(mc);
-	}
+	if (mc->me)
+		tree_note_end(mc, mc->me);
+	if (got)
+		WRITE_ONCE(sm->c->hint, run.slot + got);
 	*ret_slot = run.slot;
 	return got;
 }
@@ -235,9 +254,13 @@ void swap_dup(struct machine *mc, uint64_t slot)
 
 void swap_dup_for(struct machine *mc, struct tree_member *m, uint64_t slot)
 {
-	swap_dup(mc, slot);
 	if (m)
-		tree_hold(mc, m, slot, 1);
+		tree_note(mc, mc->me, slot, 1);
+	swap_dup(mc, slot);
+	if (!m)
+		return;
+	tree_hold(mc, m, slot, 1);
+	tree_note_end(mc, mc->me);
 }
 
 static void slots_gone(struct machine *mc, uint64_t slot, unsigned n)
@@ -248,9 +271,13 @@ static void slots_gone(struct machine *mc, uint64_t slot, unsigned n)
 		return;
 	if (!mc->me) /* while the slots are still taken */
 		mc->store->ops->discard(mc->store, slot, n);
-	for (uint64_t s = slot; s < slot + n; s++)
+	for (uint64_t s = slot; s < slot + n; s++) {
+		tree_step(mc->tree_ops);
 		__atomic_fetch_and(&sm->map[s / WORD_BITS], ~(1ull << s % WORD_BITS), __ATOMIC_RELEASE);
+	}
+	tree_step(mc->tree_ops);
 	__atomic_fetch_sub(&sm->c->used, n, __ATOMIC_RELAXED);
+	tree_step(mc->tree_ops);
 	__atomic_fetch_sub(&mc->stats->swapped, n, __ATOMIC_RELAXED);
 }
 
@@ -260,14 +287,12 @@ void swap_put_dead(struct machine *mc, uint64_t slot)
 		slots_gone(mc, slot, 1);
 }
 
-void swap_free(struct machine *mc, uint64_t slot, unsigned n)
+/* One note's worth. */
+static void free_some(struct machine *mc, uint64_t slot, unsigned n)
 {
 	struct swap_map *sm = mc->swap;
 	uint64_t first = slot, end = slot + n;
 
-	SF_MISUSE(!slot || end > sm->nr);
-	if (mc->me && n)
-		mc->store->ops->discard(mc->store, slot, n);
 	for (; slot < end; slot++) {
 		SF_MISUSE(!READ_ONCE(sm->use[slot]));
 		if (mc->me)
@@ -278,6 +303,23 @@ void swap_free(struct machine *mc, uint64_t slot, unsigned n)
 		}
 	}
 	slots_gone(mc, first, (unsigned)(end - first));
+}
+
+void swap_free(struct machine *mc, uint64_t slot, unsigned n)
+{
+	SF_MISUSE(!slot || slot + n > mc->swap->nr);
+	if (!mc->me) {
+		free_some(mc, slot, n);
+		return;
+	}
+	if (n)
+		mc->store->ops->discard(mc->store, slot, n);
+	for (unsigned some; n; slot += some, n -= some) {
+		some = MIN(n, TREE_NOTE_MOST);
+		tree_note(mc, mc->me, slot, some);
+		free_some(mc, slot, some);
+		tree_note_end(mc, mc->me);
+	}
 }
 
 uint64_t swap_used(struct machine *mc)

@@ -775,6 +775,26 @@ def part_host():
         skip('no /proc: works or says so', 'no user namespaces here')
 
 
+def is_stopped(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return f.read().rsplit(')', 1)[1].split()[0] == 'T'
+
+
+def part_stopped():
+    for engine in ENGINES:
+        p = start('--engine', engine, '-m', '4M', '--', 'sleep', '60')
+        child, end = program_of(p.pid), time.time() + 10
+        os.kill(child, signal.SIGSTOP)
+        while not is_stopped(p.pid) and time.time() < end:
+            time.sleep(0.01)
+        os.kill(child, signal.SIGCONT)
+        os.kill(child, signal.SIGKILL)
+        gone(child)
+        os.kill(p.pid, signal.SIGCONT)
+        r = finish(p)
+        tap(r.status == 137, f'a program that ended while the command was stopped with it has a status, {engine}', r)
+
+
 # ---------------------------------------------------------------- our own end
 
 def part_oops():

@@ -124,9 +124,10 @@ class Killer(threading.Thread):
         self.command, self.stop, self.killed, self.fds = command, False, 0, []
 
     def run(self):
+        first = 0
         while not self.stop:
-            first = first_of(self.command)
-            victims = [p for p in ours(self.command) if p != first]
+            first = first or first_of(self.command)  # once: while children come and go the list may miss one
+            victims = [p for p in ours(self.command) if first and p != first]
             if first and len(self.fds) < 100000:
                 self.fds.append(descriptors(first))
             for pid in random.sample(victims, min(3, len(victims))):
@@ -188,12 +189,12 @@ def tree(engine, swap, kill):
     watch.join()
     if kill:
         killer.join()
-    err = '\n'.join(line for line in err.splitlines() if SHARED not in line)
+    whole, err = err, '\n'.join(line for line in err.splitlines() if SHARED not in line)
     alone = nobody_left()
     grown = killer.fds and killer.fds[-1] > killer.fds[len(killer.fds) // 4] + 4
     tap(status == 0 and out == 'done\n' and not err and alone and not grown,
         f'tree {engine} {swap}' + (', killed at random' if kill else ''),
-        f'status {status}, killed {killer.killed}, {"" if alone else "somebody left, "}descriptors {killer.fds[-1:]}\n{out[-300:]}{err[-600:]}')
+        f'status {status}, killed {killer.killed}, {"" if alone else "somebody left, "}descriptors {killer.fds[-1:]}\n{out[-300:]}{whole[-600:]}')
     tap(watch.looks and watch.above <= 0, f'and never more than the bound in memory, seen from outside, {engine} {swap}',
         f'{watch.looks} looks, {watch.above >> 10} KiB too much')
     print(f'# killed {killer.killed}; {watch.looks} looks at up to {watch.people} processes: at most {watch.most >> 10} KiB with a bound of {mb << 10} KiB', flush=True)

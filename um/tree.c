@@ -392,6 +392,18 @@ static void wait_for_end(struct tree_member *m)
 		shared_wait(&um.mc->tree->freed, READ_ONCE(um.mc->tree->freed), OOM_WAIT_NS);
 }
 
+/* One death at a time: the last one's may be what was needed. */
+static bool victim_is_dying(struct sf_tree *tree)
+{
+	uint32_t pid = READ_ONCE(tree->victim);
+	struct tree_member *m = pid && pid != my_pid() ? member_of(pid) : NULL;
+	WRITE_ONCE(tree->victim, 0);
+	if (!m || !um_process_alive(pid))
+		return false;
+	wait_for_end(m);
+	return true;
+}
+
 bool um_tree_oom(struct thread *t)
 {
 	struct sf_tree *tree = um.mc->tree;
@@ -399,11 +411,12 @@ bool um_tree_oom(struct thread *t)
 		shared_wait(&tree->freed, READ_ONCE(tree->freed), OOM_WAIT_NS);
 		return true;
 	}
-	bool room = tree_reap_dead(um.mc) || READ_ONCE(tree->granted) < tree->bound;
+	bool room = victim_is_dying(tree) || tree_reap_dead(um.mc) || READ_ONCE(tree->granted) < tree->bound;
 	struct tree_member *m = room ? NULL : choose_victim(tree);
 	bool me = m == um.mc->me;
 	if (m) {
 		report_kill(m);
+		WRITE_ONCE(tree->victim, m->pid);
 		if (!me) {
 			host_call2(__NR_kill, m->pid, SIGKILL);
 			wait_for_end(m);

@@ -4,7 +4,8 @@
  *     tree_stress SECONDS PAGES [SEED]
  *
  * Every page is a function of its number and of the process's tag.  A child checks what it inherited, takes a tag of its own, and goes on in the
- * same way.  Whoever finds a wrong word says so and aborts; deaths by other signals than SIGKILL are reported.  Prints "done". */
+ * same way.  Whoever finds a wrong word says so and aborts; deaths by other signals than SIGKILL are reported.  Orphans end after a few more
+ * steps, or the tree would grow as long as it runs.  Prints "done". */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -28,7 +29,7 @@ static unsigned seed;
 static int pages, depth;
 static time_t stop;
 static uint64_t *mem, tag;
-static pid_t kids[MAX_KIDS];
+static pid_t kids[MAX_KIDS], parent;
 static int nr_kids;
 
 static unsigned dice(unsigned n)
@@ -85,6 +86,7 @@ static void child(void)
 {
 	nr_kids = 0;
 	depth++;
+	parent = getppid();
 	seed ^= (unsigned)getpid() * 2654435761u;
 	check_all("inherited");
 	tag = (uint64_t)getpid();
@@ -135,13 +137,14 @@ static void vfork_one(void)
 
 static void exec_self(void)
 {
-	char a[16], b[16], c[16], d[24];
+	char a[16], b[16], c[16], d[24], e[16];
 
 	snprintf(a, sizeof a, "%d", depth);
 	snprintf(b, sizeof b, "%d", pages);
 	snprintf(c, sizeof c, "%u", seed);
 	snprintf(d, sizeof d, "%ld", (long)stop);
-	execl("/proc/self/exe", "tree_stress", a, b, c, d, (char *)NULL);
+	snprintf(e, sizeof e, "%d", parent);
+	execl("/proc/self/exe", "tree_stress", a, b, c, d, e, (char *)NULL);
 }
 
 static void ended(pid_t pid, int st)
@@ -180,11 +183,14 @@ int main(int argc, char **argv)
 	seed = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
 	depth = argc > 4 ? atoi(argv[1]) : 0;
 	stop = argc > 4 ? atol(argv[4]) : time(NULL) + atol(argv[1]);
+	parent = argc > 5 ? (pid_t)atol(argv[5]) : getppid();
 	tag = (uint64_t)getpid();
 	int top = !depth;
 
 	fresh();
 	while (time(NULL) < stop) {
+		if (getppid() != parent && !dice(8))
+			_exit(0);
 		step();
 		while ((pid = waitpid(-1, &st, WNOHANG)) > 0)
 			ended(pid, st);
