@@ -124,6 +124,52 @@ static void everything_else(void **state)
 	assert_in_range(rounds, 10, 100000);
 }
 
+/* A scan in order, whose pages are the host's, and some writes: small enough for every single call. */
+static bool scan_round(unsigned n, int error)
+{
+	sf_pool *pool = open_pool(3 * BOUND);
+	int fd = temp_file(300), err;
+	sf_region *f = NULL;
+	char *g;
+
+	arm(n, error);
+	err = sf_map(pool, 300 * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = fd), &f, (void **)&g);
+	if (!err)
+		(void)sf_advise(f, 0, 0, SF_SEQUENTIAL);
+	for (unsigned i = 0; !err && i < 300; i++) {
+		struct sf_try t;
+
+		if (!sf_try(&t)) {
+			assert_true(page_has(g + i * PAGE, mark(i)));
+			if (i % 100 == 99)
+				g[(i - 20) * PAGE] = 0;
+			sf_try_end(&t);
+		} else {
+			i--;
+		}
+	}
+	if (!err) {
+		(void)sf_protect(f, 100 * PAGE, 50 * PAGE, SF_READ);
+		(void)sf_advise(f, 0, 200 * PAGE, SF_PAGEOUT);
+		(void)sf_move(f, NULL, (void **)&g);
+	}
+	bool hit = disarm();
+
+	for (unsigned i = 0; !err && i < 300; i++)
+		assert_int_equal(g[i * PAGE], i % 100 == 79 ? 0 : (char)mark(i));
+	if (f)
+		OK(sf_unmap(f));
+	close(fd);
+	close_pool(pool);
+	return hit;
+}
+
+static void scanning(void **state)
+{
+	for (unsigned n = 1; scan_round(n, errors[n % 3]); n++)
+		;
+}
+
 /* ---------------------------------------------------------------- batches of writes */
 
 static struct { unsigned writes, enters; bool no_uring; uint64_t cut; } seen;
@@ -198,5 +244,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(scattered_pages_are_written_at_once),
 	cmocka_unit_test(making_a_pool),
 	cmocka_unit_test(everything_else),
+	cmocka_unit_test(scanning),
 };
 MAIN(tests)
