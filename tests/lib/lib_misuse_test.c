@@ -319,9 +319,9 @@ static void names_are_not_reused(void **state)
 /* What they point to is a region's, without rights: the scope is left, and nothing stays locked. */
 static void out_of_a_call_by_its_arguments(void **state)
 {
-	sf_pool *pool = open_pool(BOUND);
+	sf_pool *mine = open_pool(BOUND);
 	sf_region *r, *bad;
-	sf_store *store;
+	sf_store *memory;
 	sf_snapshot *snap;
 	uint64_t off = 0;
 	struct sf_range range;
@@ -330,13 +330,13 @@ static void out_of_a_call_by_its_arguments(void **state)
 	char *m;
 	void *b;
 
-	OK(sf_map(pool, 4 * PAGE, NULL, &r, (void **)&m));
-	OK(sf_map(pool, 4 * PAGE, NULL, &bad, &b));
+	OK(sf_map(mine, 4 * PAGE, NULL, &r, (void **)&m));
+	OK(sf_map(mine, 4 * PAGE, NULL, &bad, &b));
 	OK(sf_protect(bad, 0, 4 * PAGE, 0));
-	OK(sf_store_memory(PAGE, &store));
-	IN_SCOPE(sf_pool_create(b, &pool));
-	IN_SCOPE(sf_pool_stats(pool, b));
-	IN_SCOPE(sf_map(pool, PAGE, b, &r, NULL));
+	OK(sf_store_memory(PAGE, &memory));
+	IN_SCOPE(sf_pool_create(b, &mine));
+	IN_SCOPE(sf_pool_stats(mine, b));
+	IN_SCOPE(sf_map(mine, PAGE, b, &r, NULL));
 	IN_SCOPE(sf_region_info(r, b));
 	IN_SCOPE(sf_region_stats(r, b));
 	IN_SCOPE(sf_resize(r, 4 * PAGE, 0, b));
@@ -344,8 +344,8 @@ static void out_of_a_call_by_its_arguments(void **state)
 	m[0] = 1;
 	IN_SCOPE(sf_dirty_ranges(r, &off, b, 1));
 	assert_int_equal(sf_residency(r, 0, 4 * PAGE, b), -EFAULT);
-	IN_SCOPE(sf_store_create(b, NULL, &store));
-	IN_SCOPE(sf_store_faulty_plan(store, b));
+	IN_SCOPE(sf_store_create(b, NULL, &memory));
+	IN_SCOPE(sf_store_faulty_plan(memory, b));
 	IN_SCOPE(sf_pin(m, PAGE, 0, b));
 	IN_SCOPE(sf_unpin(b));
 	assert_int_equal(sf_writev(1, b, 1), -EFAULT);
@@ -359,11 +359,11 @@ static void out_of_a_call_by_its_arguments(void **state)
 	OK(sf_unpin(&pin));
 	OK(sf_snapshot_create(r, NULL, &snap));
 	OK(sf_snapshot_drop(snap));
-	assert_int_equal(pool_stats(pool).pinned, 0);
-	OK(sf_store_close(store));
+	assert_int_equal(pool_stats(mine).pinned, 0);
+	OK(sf_store_close(memory));
 	OK(sf_unmap(bad));
 	OK(sf_unmap(r));
-	close_pool(pool);
+	close_pool(mine);
 }
 
 static const struct CMUnitTest tests[] = {
