@@ -41,10 +41,15 @@ static unsigned place_wanted(struct fault_ctx *fc)
 static unsigned place_room(struct fault_ctx *fc, unsigned n)
 {
 	struct machine *mc = fc->mm->mc;
+	size_t had, have = frames_free(mc);
 
-	for (unsigned tries = 0; tries < PLACE_MOST / PLACE_LEAST && frames_free(mc) < n; tries++)
-		reclaim_clean_batch(fc->mm, fc->task);
-	n = (unsigned)MIN(n, frames_free(mc));
+	do {
+		had = have;
+		if (have < n)
+			reclaim_clean_batch(fc->mm, fc->task);
+		have = frames_free(mc);
+	} while (have < n && have > had); /* what is dirty is left to who copies */
+	n = (unsigned)MIN(n, have);
 	return n < PLACE_LEAST ? 0 : n;
 }
 

@@ -70,7 +70,7 @@ static void making_a_pool(void **state)
 /* One round of everything; true: some call failed on the way. */
 static bool one_round(unsigned n, int error, unsigned pages)
 {
-	int fd = temp_file(pages), err;
+	int fd = memory_file(pages), err;
 	sf_pool *pool = open_pool(BOUND);
 	sf_region *r = NULL, *f = NULL;
 	char *m, *g;
@@ -135,7 +135,7 @@ static void every_single_call(void **state)
 static bool scan_round(unsigned n, int error)
 {
 	sf_pool *pool = open_pool(3 * BOUND);
-	int fd = temp_file(300), err;
+	int fd = memory_file(300), err;
 	sf_region *f = NULL;
 	char *g;
 
