@@ -349,7 +349,7 @@ SF_API int sf_try_end(struct sf_try *t);
 enum sf_kind {
 	SF_ANON = 0,         /* zeros at first; evicted to the pool's store */
 	SF_FILE_PRIVATE = 1, /* a file's contents; changes stay in the region */
-	SF_FILE_SHARED = 2,  /* a file's contents; changes are written back.  The pages are ours: other processes, and other regions, see them after
+	SF_FILE_SHARED = 2,  /* a file's contents; changes are written back.  The changed pages are ours: other processes, and other regions, see them after
 			      * they have been written back, never before */
 	SF_STORE = 3,        /* a store's contents; changes are written back */
 };
@@ -410,7 +410,7 @@ SF_API int sf_move(sf_region *region, void *addr, void **ret_addr);
 
 enum sf_advice {
 	SF_NORMAL = 0,
-	SF_SEQUENTIAL = 1, /* read ahead far */
+	SF_SEQUENTIAL = 1, /* read ahead far; unchanged pages of a file may be the host's own: what others write to the file shows at once, what they cut off is an error */
 	SF_RANDOM = 2,     /* no read-ahead, no neighbours */
 	SF_WILLNEED = 3,   /* read the range in, on the pool's threads; returns at once.  As much as half of the bound in all; errors show at the touch */
 	SF_DONTNEED = 4,   /* contents not written back are lost: anonymous pages are zero again, others as at home.  Poison is healed.  -EBUSY: pinned, or there are snapshots */

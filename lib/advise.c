@@ -251,7 +251,10 @@ int sf_residency(sf_region *region, uint64_t off, uint64_t len, unsigned char *v
 		for (; k < LOOK && i + k < n; k++)
 			part[k] = page_state(r, pte_get(r->pool->mm, pfn + i + k), page_at(r->pool->mm, pfn + i + k));
 		mm_unlock(r->pool->mm);
-		memcpy(vec + i, part, k);
+		if (sf_copy_to(vec + i, part, k, NULL)) {
+			err = -EFAULT;
+			break;
+		}
 		i += k;
 	}
 	region_end(&sc, r);
@@ -296,8 +299,8 @@ int sf_region_stats(sf_region *region, struct sf_region_stats *ret)
 	st.read_errors = READ_ONCE(r->read_errors);
 	st.write_errors = READ_ONCE(r->write_errors);
 	st.checksum_errors = READ_ONCE(r->checksum_errors);
-	struct_out(ret, &st, sizeof(st));
 	region_end(&sc, r);
+	struct_out(ret, &st, sizeof(st));
 	return 0;
 }
 
@@ -335,20 +338,22 @@ int sf_dirty_ranges(sf_region *region, uint64_t *off, struct sf_range *ret, unsi
 	struct region *r;
 	struct scope sc;
 	unsigned n = 0;
-	int err = !off || !ret || !max || *off & ~PAGE_MASK ? -EINVAL : region_begin(&sc, region, &r);
+	uint64_t at = off ? *off : 0;
+	int err = !off || !ret || !max || at & ~PAGE_MASK ? -EINVAL : region_begin(&sc, region, &r);
 
 	if (err)
 		return err;
-	uint64_t pfn = PFN(r->addr + MIN(*off, r->len)), end = PFN(r->addr + r->len);
+	uint64_t pfn = PFN(r->addr + MIN(at, r->len)), end = PFN(r->addr + r->len);
 
-	if (*off > r->len)
+	if (at > r->len)
 		err = -EINVAL;
 	while (!err && !n && pfn < end)
 		n = collect(r, &pfn, end, part, MIN(MIN(max, RANGES), INT32_MAX));
-	if (!err) {
-		*off = MIN(PVA(pfn) - r->addr, r->len);
-		memcpy(ret, part, n * sizeof(*part));
-	}
+	at = MIN(PVA(pfn) - r->addr, r->len);
 	region_end(&sc, r);
-	return err ? err : (int)n;
+	if (err)
+		return err;
+	*off = at;
+	memcpy(ret, part, n * sizeof(*part));
+	return (int)n;
 }

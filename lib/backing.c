@@ -269,6 +269,28 @@ int region_flush(struct region *r)
 	return (int)host_call1(__NR_fdatasync, r->fd);
 }
 
+/* ---------------------------------------------------------------- in place */
+
+/* The host's pages serve if they are what the region would read: of a plain file, whole, and checked by nobody.  In the child of a fork, and to the
+ * host kernel's own touches, they would be something else than ours. */
+static uint64_t region_in_place(struct sf_file *f, uint64_t off, uint64_t len, struct file_place *ret)
+{
+	struct region *r = region_of(f);
+	struct stat st;
+
+	if (r->store || r->sums || r->pool->keep || r->pool->touch || r->direct || host_call2(__NR_fstat, r->fd, &st) || !S_ISREG(st.st_mode))
+		return 0;
+	uint64_t at = r->offset + off, end = (uint64_t)st.st_size & PAGE_MASK;
+
+	*ret = (struct file_place){ r->fd, at };
+	return at < end ? MIN(len, end - at) : 0;
+}
+
+static void region_placed(struct sf_file *f, uint64_t pages)
+{
+	count_in(region_of(f), (int64_t)(pages << PAGE_SHIFT));
+}
+
 /* ---------------------------------------------------------------- as the core knows it */
 
 static int64_t region_size(struct sf_file *f)
@@ -291,5 +313,5 @@ const struct sf_file_ops region_anon_ops = {
 	.read = region_read, .size = region_size, .release = region_release, .type = &vm_anon,
 };
 const struct sf_file_ops region_file_ops = {
-	.read = region_read, .size = region_size, .release = region_release, .write = region_write, .write_all = region_write_all, .type = &vm_home,
+	.read = region_read, .size = region_size, .release = region_release, .write = region_write, .in_place = region_in_place, .placed = region_placed, .write_all = region_write_all, .type = &vm_home,
 };

@@ -94,6 +94,7 @@ int call_begin(struct scope *sc, const void *handle, enum obj_kind kind, void *r
 void call_end(struct scope *sc, void *obj);
 /* A struct of the caller's of size have: at least least, and nothing set beyond known.  0 or -EINVAL. */
 int check_struct(const void *s, size_t least, size_t known);
+/* Memory of the caller's may be a region's, and a touch of it may leave the call by sf_try: so it is touched before lib_enter and after lib_leave only. */
 /* Copy the public struct in (rest zero), or out as far as the caller's struct_size goes. */
 void struct_in(void *dst, const void *src, size_t known);
 void struct_out(void *dst, const void *src, size_t known);
@@ -242,6 +243,7 @@ struct region {
 	uint32_t kind, prot, flags, cluster;
 	int fd;
 	uint64_t offset;
+	bool direct;            /* the descriptor avoids the host's page cache */
 	struct store_obj *store;
 	sf_error_fn on_error;
 	void *arg;

@@ -86,28 +86,39 @@ int sf_pin(const void *addr, size_t len, int write, struct sf_pin *ret)
 {
 	vaddr_t at = (vaddr_t)addr;
 	struct scope sc;
-	int err = !ret || !addr || !len || at + len < at || write & ~1 ? -EINVAL : lib_enter(&sc);
+	int err = !ret || !addr || !len || at + len < at || write & ~1 ? -EINVAL : 0;
 
+	if (!err) {
+		*(volatile uint64_t *)&ret->reserved[0] = 0; /* what cannot be written is better known now than when all is pinned */
+		err = lib_enter(&sc);
+	}
 	if (err)
 		return err;
 	err = pin(at, at + len, write);
+	lib_leave(&sc);
 	if (!err) {
 		*ret = (struct sf_pin){ .addr = addr, .len = len };
 		ret->reserved[0] = PIN_MAGIC ^ at ^ len;
 	}
-	lib_leave(&sc);
 	return err;
 }
 
 int sf_unpin(struct sf_pin *p)
 {
 	struct scope sc;
-	int err = !p || p->reserved[0] != (PIN_MAGIC ^ (vaddr_t)p->addr ^ p->len) ? -EINVAL : lib_enter(&sc);
+	vaddr_t at = p ? (vaddr_t)p->addr : 0, end = p ? at + p->len : 0;
+	uint64_t magic = PIN_MAGIC ^ at ^ (end - at);
+	int err = !p || p->reserved[0] != magic ? -EINVAL : 0;
 
 	if (err)
 		return err;
 	p->reserved[0] = 0;
-	unpin((vaddr_t)p->addr, (vaddr_t)p->addr + p->len);
+	err = lib_enter(&sc);
+	if (err) {
+		p->reserved[0] = magic;
+		return err;
+	}
+	unpin(at, end);
 	lib_leave(&sc);
 	return 0;
 }
@@ -280,6 +291,8 @@ static ssize_t do_iov(long nr, int fd, const struct iovec *iov, int n, bool in)
 
 	if (n < 0 || n > 1024 || (n && !iov))
 		return -EINVAL;
+	if (n && sf_probe(iov, (size_t)n * sizeof(*iov), 0, NULL))
+		return -EFAULT;
 	all = whole_iov(in ? __NR_readv : __NR_writev, fd, iov, n, in);
 	if (all != -ENOBUFS)
 		return all;

@@ -232,9 +232,22 @@ static int pool_open(struct pool *p, const struct sf_pool_options *o)
 	return err;
 }
 
+/* What the options point to may be gone, or a region's, when it is needed. */
+static void keep_policy(struct sf_pool_options *o, struct sf_policy_ops *ops)
+{
+	if (o->policy)
+		o->policy = policy_find(o->policy)->name;
+	if (!o->policy_ops)
+		return;
+	struct_in(ops, o->policy_ops, sizeof(*ops));
+	o->policy_ops = ops;
+}
+
 int sf_pool_create(const struct sf_pool_options *opt, sf_pool **ret)
 {
 	struct sf_pool_options o = { 0 };
+	struct sf_policy_ops ops;
+	sf_pool *made = NULL;
 	struct scope sc;
 	struct pool *p;
 	int err = !ret || check_struct(opt, POOL_LEAST, sizeof(o)) ? -EINVAL : 0;
@@ -243,6 +256,8 @@ int sf_pool_create(const struct sf_pool_options *opt, sf_pool **ret)
 		struct_in(&o, opt, sizeof(o));
 		err = judge(&o);
 	}
+	if (!err)
+		keep_policy(&o, &ops);
 	if (!err)
 		err = lib_enter(&sc);
 	if (err)
@@ -256,11 +271,13 @@ int sf_pool_create(const struct sf_pool_options *opt, sf_pool **ret)
 		if (err)
 			window_del(p);
 		else
-			*ret = p->o.handle;
+			made = p->o.handle;
 	}
 	if (p)
 		obj_put(&p->o);
 	lib_leave(&sc);
+	if (!err)
+		*ret = made;
 	return err;
 }
 
@@ -322,6 +339,9 @@ static void fill_stats(struct pool *p, struct sf_pool_stats *o)
 	struct sf_stats *st = p->mc->stats;
 	uint64_t ns = 0;
 
+	mm_lock(p->mm);
+	count_store(p->mc);
+	mm_unlock(p->mm);
 	for (unsigned k = 0; k < NR_FAULT_KINDS; k++)
 		ns += READ_ONCE(st->fault_ns[k]);
 	*o = (struct sf_pool_stats){
@@ -363,7 +383,7 @@ int sf_pool_stats(sf_pool *pool, struct sf_pool_stats *ret)
 #ifdef SF_DEBUG
 	machine_check(p->mc);
 #endif
-	struct_out(ret, &st, sizeof(st));
 	call_end(&sc, p);
+	struct_out(ret, &st, sizeof(st));
 	return 0;
 }

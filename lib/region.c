@@ -147,6 +147,7 @@ static int open_fd(struct region *r, const struct sf_map_options *o)
 		return -EACCES;
 	if (lseek(o->fd, 0, SEEK_CUR) < 0)
 		return -ESPIPE;
+	r->direct = mode & O_DIRECT;
 	r->fd = fcntl(o->fd, F_DUPFD_CLOEXEC, 3);
 	return r->fd < 0 ? -errno : 0;
 }
@@ -333,9 +334,11 @@ static int map_in(struct pool *p, uint64_t len, const struct sf_map_options *o, 
 int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_region **ret, void **ret_addr)
 {
 	struct sf_map_options o = { .struct_size = sizeof(o) };
+	sf_region *made = NULL;
 	struct region *r;
 	struct scope sc;
 	struct pool *p;
+	void *addr = NULL;
 	int err = !ret || !len || len > 1ull << 47 || (opt && check_struct(opt, MAP_LEAST, sizeof(o))) ? -EINVAL : 0;
 
 	if (err)
@@ -351,14 +354,18 @@ int sf_map(sf_pool *pool, uint64_t len, const struct sf_map_options *opt, sf_reg
 	if (!err)
 		err = map_in(p, len, &o, &r);
 	if (!err) {
-		*ret = r->o.handle;
-		if (ret_addr)
-			*ret_addr = (void *)r->addr;
+		made = r->o.handle;
+		addr = (void *)r->addr;
 		obj_put(&r->o);
 	}
 	pool_reap(p);
 	call_end(&sc, p);
-	return err;
+	if (err)
+		return err;
+	*ret = made;
+	if (ret_addr)
+		*ret_addr = addr;
+	return 0;
 }
 
 void region_job(struct region *r)
@@ -403,6 +410,9 @@ int sf_unmap(sf_region *region)
 		else
 			region_unplace(r);
 		lk_drop(&r->pool->map_lock);
+		mm_lock(r->pool->mm);
+		stores_relax(r->pool->mc);
+		mm_unlock(r->pool->mm);
 		obj_put(&r->o);
 	}
 	region_end(&sc, r);
@@ -426,8 +436,8 @@ int sf_region_info(sf_region *region, struct sf_region_info *ret)
 		.pool = r->pool->o.handle, .addr = (void *)r->addr, .len = r->len, .kind = r->kind, .prot = r->prot,
 		.flags = r->flags, .cluster = r->cluster,
 	};
-	struct_out(ret, &info, sizeof(info));
 	region_end(&sc, r);
+	struct_out(ret, &info, sizeof(info));
 	return 0;
 }
 
@@ -556,6 +566,17 @@ static int remap(struct region *r, uint64_t len, unsigned flags, vaddr_t to)
 	return at > 0 ? 0 : at == -EFAULT ? -EBUSY : (int)at;
 }
 
+/* region_end, and where it is now. */
+static int end_moved(struct scope *sc, struct region *r, int err, void **ret_addr)
+{
+	void *addr = (void *)r->addr;
+
+	region_end(sc, r);
+	if (!err && ret_addr)
+		*ret_addr = addr;
+	return err;
+}
+
 int sf_resize(sf_region *region, uint64_t len, unsigned flags, void **ret_addr)
 {
 	struct region *r;
@@ -572,10 +593,7 @@ int sf_resize(sf_region *region, uint64_t len, unsigned flags, void **ret_addr)
 		err = grow_sums(r, len);
 	if (!err && len != r->len)
 		err = remap(r, len, flags & SF_MAY_MOVE ? 1 : 0, 0);
-	if (!err && ret_addr)
-		*ret_addr = (void *)r->addr;
-	region_end(&sc, r);
-	return err;
+	return end_moved(&sc, r, err, ret_addr);
 }
 
 /* Some free addresses for it; sf_move alone uses them, under the map lock of nobody else's making. */
@@ -611,8 +629,5 @@ int sf_move(sf_region *region, void *addr, void **ret_addr)
 		err = -EBUSY;
 	if (!err && to != r->addr)
 		err = remap(r, r->len, 3 /* MREMAP_MAYMOVE | MREMAP_FIXED */, to);
-	if (!err && ret_addr)
-		*ret_addr = (void *)r->addr;
-	region_end(&sc, r);
-	return err;
+	return end_moved(&sc, r, err, ret_addr);
 }

@@ -26,6 +26,8 @@ static struct chain chains[2]; /* SIGSEGV, SIGBUS */
 static struct lk chain_lock;
 static uint32_t installed;
 
+/* Of the address sanitizer's runtime, if the application has one: what the frames that are left behind marked is void. */
+void __asan_handle_no_return(void) __attribute__((weak));
 bool access_lookup(vaddr_t ip, vaddr_t *ret_fixup, int *ret_type) __attribute__((weak));
 
 static struct chain *chain_of(int signo)
@@ -79,6 +81,8 @@ int sf_try_end(struct sf_try *t)
 
 static void leave_scope(greg_t *g, struct sf_try *t, void *addr, int err)
 {
+	if (__asan_handle_no_return)
+		__asan_handle_no_return();
 	lib_thread.top = t->outer;
 	t->addr = addr;
 	t->error = err;

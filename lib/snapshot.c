@@ -112,6 +112,7 @@ static int snapshot_gone(struct snapshot *s)
 
 int sf_snapshot_create(sf_region *region, const struct sf_snapshot_options *opt, sf_snapshot **ret)
 {
+	sf_snapshot *made = NULL;
 	struct snapshot *s;
 	struct region *r;
 	struct scope sc;
@@ -131,10 +132,12 @@ int sf_snapshot_create(sf_region *region, const struct sf_snapshot_options *opt,
 		if (err)
 			SF_BUG_ON(snapshot_gone(s));
 		else
-			*ret = s->o.handle;
+			made = s->o.handle;
 		obj_put(&s->o);
 	}
 	region_end(&sc, r);
+	if (!err)
+		*ret = made;
 	return err;
 }
 
@@ -196,8 +199,10 @@ ssize_t sf_snapshot_read(sf_snapshot *snap, uint64_t off, void *buf, size_t len)
 int sf_snapshot_map(sf_snapshot *snap, sf_region **ret, void **ret_addr)
 {
 	struct region *r = NULL;
+	sf_region *made = NULL;
 	struct snapshot *s;
 	struct scope sc;
+	void *addr = NULL;
 	int err = ret ? snapshot_begin(&sc, snap, &s) : -EINVAL;
 
 	if (err)
@@ -209,13 +214,17 @@ int sf_snapshot_map(sf_snapshot *snap, sf_region **ret, void **ret_addr)
 	s->mapped |= !err;
 	lk_drop(&p->map_lock);
 	if (!err) {
-		*ret = r->o.handle;
-		if (ret_addr)
-			*ret_addr = (void *)r->addr;
+		made = r->o.handle;
+		addr = (void *)r->addr;
 		obj_put(&r->o);
 	}
 	snapshot_end(&sc, s);
-	return err;
+	if (err)
+		return err;
+	*ret = made;
+	if (ret_addr)
+		*ret_addr = addr;
+	return 0;
 }
 
 void snapshot_unmapped(struct snap *snap)
@@ -273,12 +282,11 @@ int sf_snapshot_diff(sf_snapshot *from, sf_snapshot *to, uint64_t *off, struct s
 	struct sf_range part[RANGES];
 	struct snapshot *s, *t = NULL;
 	struct scope sc;
-	uint64_t at;
-	int n = !off || !ret || !max || *off & ~PAGE_MASK ? -EINVAL : snapshot_begin(&sc, from, &s);
+	uint64_t at = off ? *off : 0;
+	int n = !off || !ret || !max || at & ~PAGE_MASK ? -EINVAL : snapshot_begin(&sc, from, &s);
 
 	if (n)
 		return n;
-	at = *off;
 	if (at > s->region->len)
 		n = -EINVAL;
 	if (!n && to)

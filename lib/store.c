@@ -290,6 +290,15 @@ static int store_done(struct store_obj *s, int err, sf_store **ret)
 	return err;
 }
 
+/* Only now may the caller's memory be touched. */
+static int store_leave(struct scope *sc, int err, sf_store *made, sf_store **ret)
+{
+	lib_leave(sc);
+	if (!err)
+		*ret = made;
+	return err;
+}
+
 int store_use(struct store_obj *s)
 {
 	uint32_t none = 0;
@@ -326,22 +335,27 @@ static int judge_ops(const struct sf_store_ops *ops)
 
 int sf_store_create(const struct sf_store_ops *ops, void *arg, sf_store **ret)
 {
+	struct sf_store_ops mine;
 	struct store_obj *s;
 	struct scope sc;
-	int err = !ret || judge_ops(ops) ? -EINVAL : lib_enter(&sc);
+	sf_store *made = NULL;
+	int err = !ret || judge_ops(ops) ? -EINVAL : 0;
 
+	if (!err) {
+		struct_in(&mine, ops, sizeof(mine));
+		err = lib_enter(&sc);
+	}
 	if (err)
 		return err;
 	s = store_new(STORE_USER);
 	err = -ENOMEM;
 	if (s) {
-		struct_in(&s->ops, ops, sizeof(s->ops));
+		s->ops = mine;
 		s->arg = arg;
 		err = s->ops.workers > WORKERS_MAX ? -EINVAL : s->ops.flags & SF_STORE_INLINE ? 0 : requests_open(s);
-		err = store_done(s, err, ret);
+		err = store_done(s, err, &made);
 	}
-	lib_leave(&sc);
-	return err;
+	return store_leave(&sc, err, made, ret);
 }
 
 /* The file opened once more: flags of a duplicate would be the application's too. */
@@ -357,6 +371,7 @@ int sf_store_file(int fd, uint64_t max_bytes, unsigned flags, sf_store **ret)
 {
 	struct store_obj *s;
 	struct scope sc;
+	sf_store *made = NULL;
 	int err, mode;
 
 	if (!ret || flags & ~SF_STORE_DIRECT || max_bytes > INT64_MAX)
@@ -375,10 +390,9 @@ int sf_store_file(int fd, uint64_t max_bytes, unsigned flags, sf_store **ret)
 		s->max_bytes = max_bytes ? max_bytes & ~4095ull : 1ull << 40;
 		s->fd = flags & SF_STORE_DIRECT ? open_direct(fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		err = s->fd < 0 ? -errno : 0;
-		err = store_done(s, err, ret);
+		err = store_done(s, err, &made);
 	}
-	lib_leave(&sc);
-	return err;
+	return store_leave(&sc, err, made, ret);
 }
 
 int sf_store_memory(uint64_t max_bytes, sf_store **ret)
@@ -386,6 +400,7 @@ int sf_store_memory(uint64_t max_bytes, sf_store **ret)
 	struct store_obj *s;
 	struct scope sc;
 	int err = !ret || max_bytes < SF_PAGE || max_bytes > 1ull << 46 ? -EINVAL : lib_enter(&sc);
+	sf_store *made = NULL;
 	void *mem;
 
 	if (err)
@@ -396,10 +411,9 @@ int sf_store_memory(uint64_t max_bytes, sf_store **ret)
 		s->max_bytes = max_bytes & ~4095ull;
 		mem = mmap(NULL, s->max_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		s->mem = mem == MAP_FAILED ? NULL : mem;
-		err = store_done(s, s->mem ? 0 : -ENOMEM, ret);
+		err = store_done(s, s->mem ? 0 : -ENOMEM, &made);
 	}
-	lib_leave(&sc);
-	return err;
+	return store_leave(&sc, err, made, ret);
 }
 
 /* A store of this kind above below, which it takes for itself. */
@@ -423,6 +437,7 @@ int sf_store_compressed(uint64_t max_bytes, sf_store *below, sf_store **ret)
 {
 	struct store_obj *b = NULL;
 	struct scope sc;
+	sf_store *made = NULL;
 	int err = !ret || max_bytes < 32 << 10 ? -EINVAL : lib_enter(&sc);
 
 	if (err)
@@ -430,41 +445,44 @@ int sf_store_compressed(uint64_t max_bytes, sf_store *below, sf_store **ret)
 	if (below)
 		err = handle_find(below, OBJ_STORE, (struct obj **)&b);
 	if (!err)
-		err = stack_store(STORE_COMPRESSED, max_bytes, b, ret);
+		err = stack_store(STORE_COMPRESSED, max_bytes, b, &made);
 	if (b)
 		obj_put(&b->o);
-	lib_leave(&sc);
-	return err;
+	return store_leave(&sc, err, made, ret);
 }
 
 int sf_store_faulty(sf_store *below, sf_store **ret)
 {
 	struct store_obj *b;
 	struct scope sc;
+	sf_store *made = NULL;
 	int err = ret ? call_begin(&sc, below, OBJ_STORE, &b) : -EINVAL;
 
 	if (err)
 		return err;
-	err = stack_store(STORE_FAULTY, 0, b, ret);
-	call_end(&sc, b);
-	return err;
+	err = stack_store(STORE_FAULTY, 0, b, &made);
+	obj_put(&b->o);
+	return store_leave(&sc, err, made, ret);
 }
 
 int sf_store_faulty_plan(sf_store *store, const struct sf_fault_plan *plan)
 {
+	struct sf_fault_plan mine;
 	struct store_obj *s;
 	struct scope sc;
 	int err = check_struct(plan, sizeof(*plan), sizeof(*plan));
 
-	if (!err && (plan->error > 0 || plan->error < -4095))
-		err = -EINVAL;
+	if (!err) {
+		struct_in(&mine, plan, sizeof(mine));
+		err = mine.error > 0 || mine.error < -4095 ? -EINVAL : 0;
+	}
 	if (!err)
 		err = call_begin(&sc, store, OBJ_STORE, &s);
 	if (err)
 		return err;
 	err = s->kind == STORE_FAULTY ? 0 : -EINVAL;
 	if (!err) {
-		struct_in(&s->plan, plan, sizeof(s->plan));
+		s->plan = mine;
 		s->reads = s->writes = 0;
 	}
 	call_end(&sc, s);

@@ -214,12 +214,12 @@ int sf_sync_atomic(sf_region *region, const struct sf_atomic_options *opt)
 {
 	struct region *r;
 	struct scope sc;
-	int err = check_struct(opt, sizeof(*opt), sizeof(*opt));
+	int err = check_struct(opt, sizeof(*opt), sizeof(*opt)), log_fd = err ? -1 : opt->log_fd;
 	char *buf;
 
 	if (!err && opt->flags)
 		err = -EINVAL;
-	if (!err && opt->log_fd < 0)
+	if (!err && log_fd < 0)
 		err = -EBADF;
 	if (!err)
 		err = region_begin(&sc, region, &r);
@@ -231,7 +231,7 @@ int sf_sync_atomic(sf_region *region, const struct sf_atomic_options *opt)
 		err = -EOPNOTSUPP;
 	buf = err ? NULL : malloc(LOG_BUF + PAGE_SIZE);
 	if (!err)
-		err = buf ? sync_atomic(r, opt->log_fd, buf) : -ENOMEM;
+		err = buf ? sync_atomic(r, log_fd, buf) : -ENOMEM;
 	free(buf);
 	region_end(&sc, r);
 	return err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* home.c - private pages that belong to a file and go back to it
  *
- *     first touch       read from the file, in clusters or as far as the pattern of touches suggests
+ *     first touch       read from the file, in clusters or as far as the pattern of touches suggests; or seen in place (inplace.c)
  *     changed           PG_FILE is off: the file has something else.  A copy in the swap store does not alter that
  *     evicted, changed  write_back:      written to the file, then dropped
  *                       else (ordered):  to the swap store, as any page; the file changes by home_sync alone
@@ -55,7 +55,7 @@ static unsigned home_fill(struct fault_ctx *fc, struct io_run *run, char *buf, i
 	return run_fill(fc, run, buf, PG_FILE);
 }
 
-static unsigned do_home_page(struct fault_ctx *fc)
+static unsigned home_copy(struct fault_ctx *fc)
 {
 	struct machine *mc = fc->mm->mc;
 	struct window w = window_cluster(fc);
@@ -81,6 +81,17 @@ static unsigned do_home_page(struct fault_ctx *fc)
 	}
 	iobuf_put(mc, buf);
 	return res ? res : VM_FAULT_MAJOR;
+}
+
+static unsigned do_home_page(struct fault_ctx *fc)
+{
+	struct page *pg = page_at(fc->mm, fc->pfn);
+	unsigned res;
+
+	if (pg && !place_leave(fc, pg))
+		return VM_FAULT_NOPAGE;
+	res = pg ? 0 : place_window(fc);
+	return res ? res : home_copy(fc);
 }
 
 const struct vm_type vm_home = { .name = "home", .fault = do_home_page };

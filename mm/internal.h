@@ -50,6 +50,8 @@ void zap_poison(struct mm *mm, uint64_t pfn);
 int move_page(struct mm *mm, uint64_t from, uint64_t to);
 /* By page number, for runs. */
 void pages_sort(struct page **pgs, unsigned n);
+/* Take n visible pages of a shared mapping, or placed ones, out of sight.  -errno: all are as they were. */
+int shared_hide(struct mm *mm, const struct page *pg, uint64_t n);
 /* Pages from pgs[0] on whose addresses, and names if they are hidden, are consecutive; all visible or all hidden. */
 unsigned pages_run(struct page **pgs, unsigned n);
 /* The permission bits that a visible page of this area may have. */
@@ -149,6 +151,20 @@ bool pte_absent(struct fault_ctx *fc, uint64_t pfn, uint64_t base);
 struct window window_around(struct fault_ctx *fc, unsigned block);
 /* The same for areas that ask for clusters; n is 0 for others.  Notes in the task what does not fit into one run. */
 struct window window_cluster(struct fault_ctx *fc);
+
+/* ---------------------------------------------------------------- inplace.c */
+
+static inline bool page_placed(const struct page *pg) { return (pg->flags & (PG_SHARED | PG_PLACED)) == (PG_SHARED | PG_PLACED); }
+/* For an absent page: place a window that begins with it.  0: that is not to be, the lock was not let go of; else VM_FAULT_*. */
+unsigned place_window(struct fault_ctx *fc);
+/* A touch of a placed page, or a write to one, has come to us.  True: it is absent now, and perhaps some behind it; false: look again. */
+bool place_leave(struct fault_ctx *fc, const struct page *pg);
+/* No placed pages are left in the range, but for those that are on their way. */
+void place_none(struct mm *mm, vaddr_t start, vaddr_t end);
+/* Placed pages [lo, lo+n) are leaving: which ones beside them are as cold, so that one call takes all. */
+void place_extend(struct mm *mm, const struct page *pg, uint64_t *lo, uint64_t *n);
+/* The port's part of giving them up, which may not fail. */
+void unplace(struct mm *mm, uint64_t pfn, uint64_t n);
 
 /* ---------------------------------------------------------------- home.c */
 

@@ -360,12 +360,12 @@ static unsigned lent_absent(struct fault_ctx *fc, uint64_t end)
 	struct io_run run;
 	unsigned res = shared_show(fc, &run, end);
 
-	if (res != VM_FAULT_MINOR || !port->ops->fetch_shared)
+	if (res != VM_FAULT_MINOR || !port->ops->place_read)
 		return res;
 	run_unlock(fc, &run);
 	uint64_t start = port->ops->now(port);
 
-	port->ops->fetch_shared(port, PVA(run.lo), run.n);
+	(void)port->ops->place_read(port, PVA(run.lo), run.n); /* what cannot be had, a touch finds out */
 	bool quick = run.file->always_in_core || port->ops->now(port) - start < IN_CORE_NS;
 
 	if (!run_relock(fc, &run))

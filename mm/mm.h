@@ -62,6 +62,7 @@ struct machine;
 /* A file behind areas.  Reference counted; the last area to go releases it. */
 struct sf_file;
 struct file_piece;
+struct file_place;
 struct sf_file_ops {
 	/* Read up to len bytes at off into buf (ours); bytes read, short only at end of file, or -errno.  No lock held. */
 	int64_t (*read)(struct sf_file *f, void *buf, size_t len, uint64_t off);
@@ -75,9 +76,14 @@ struct sf_file_ops {
 	const struct vm_type *type;
 	/* Types with a home (mm/home.c): write len bytes at off; 0 or -errno.  No lock held. */
 	int (*write)(struct sf_file *f, const void *buf, size_t len, uint64_t off);
+	/* Optional: how much of [off, off+len) may be seen in the host's page cache (mm/inplace.c), in bytes from off, and where.  Locked: mm. */
+	uint64_t (*in_place)(struct sf_file *f, uint64_t off, uint64_t len, struct file_place *ret);
+	/* With it: so many pages have come to be seen so. */
+	void (*placed)(struct sf_file *f, uint64_t pages);
 	/* Optional: several such writes at once; each has its own result.  What fails is tried once more by write. */
 	void (*write_all)(struct sf_file *f, struct file_piece *pieces, unsigned n);
 };
+struct file_place { int fd; uint64_t off; }; /* a host descriptor, open for reading */
 struct file_piece { const char *buf; uint64_t len, off; int err; };
 #define FILE_POISON (-4095) /* read: the page is lost for ever */
 struct sf_file {
@@ -140,7 +146,7 @@ struct vm_area {
 	uint64_t pgoff;            /* page offset in file of start; for anonymous areas start's page number at creation;
 				      for shared anonymous ones serial * VM_SERIAL_UNIT + offset, so that only pieces of one mapping merge */
 	uint64_t next_pfn;         /* where a sequential reader would fault next */
-	uint32_t window;           /* pages to bring in at once; adapts */
+	uint32_t window;           /* windows to be copied before one is placed again (mm/inplace.c) */
 	const char *name;          /* fixed name for maps ("[heap]") or NULL */
 	struct page_guard *guard;  /* NULL: nobody */
 	uint32_t policy;           /* where its pages should lie: a number of um/sys_numa.c's; 0: wherever */
@@ -235,7 +241,7 @@ _Static_assert(sizeof(struct page) <= 40, "frame descriptors stay small");
 #define PG_DIRTY    0x0008u /* differs from its backing (slot or file); anonymous pages without a slot are dirty */
 #define PG_BUSY     0x0010u
 #define PG_FILE     0x0020u /* clean contents can be had again from the area's file */
-#define PG_SHARED   0x0040u /* of a host mapping: shared, or lent (with PG_FILE) */
+#define PG_SHARED   0x0040u /* of a host mapping: shared, or of a private area (with PG_FILE): lent, or placed */
 #define PG_LOCKED   0x0080u /* mlock */
 #define PG_LAZYFREE 0x0100u /* MADV_FREE: may be dropped while still clean since then */
 #define PG_AHEAD    0x0200u /* brought in speculatively, not yet known to be used */
@@ -243,6 +249,7 @@ _Static_assert(sizeof(struct page) <= 40, "frame descriptors stay small");
 #define PG_ZERO     0x0800u /* filled with zeros for a read; may still be all zero */
 #define PG_REFERENCED 0x1000u /* came back by a soft fault (for policies) */
 #define PG_ANON     0x2000u /* of an anonymous area: all-zero contents need no slot */
+#define PG_PLACED   0x2000u /* with PG_SHARED: placed (mm/inplace.c) */
 #define PG_FORKED   0x8000u /* write-protected by fork: the first write is do_wp_page's to see (mc->fork_faults) */
 #define PG_DEFERRED 0x4000u /* pinned when its area's protection changed: applied when the last pin goes */
 
@@ -307,6 +314,10 @@ unsigned reclaim(struct mm *mm, unsigned want);
 void balance(struct mm *mm);
 /* MADV_PAGEOUT: evict what can be of a range. */
 void reclaim_range(struct mm *mm, vaddr_t start, vaddr_t end);
+/* stats->store_bytes anew: what the stores' memory takes from the bound.  Locked: mm. */
+void count_store(struct machine *mc);
+/* When no slot is in use: the stores' memory is given back, but for a few pages.  Locked: mm. */
+void stores_relax(struct machine *mc);
 /* Change the bound while in use; reclaims down to it.  -EBUSY when pinned and locked pages exceed it. */
 int machine_set_bound(struct machine *mc, uint64_t pages);
 
@@ -475,6 +486,7 @@ struct mm {
 	uint64_t stack_guard;    /* bytes, 1 MiB */
 	uint64_t rss_anon, rss_file, rss_shared, swapped; /* pages */
 	uint32_t generation;     /* how many forks down from the first process */
+	uint64_t placed_twice;   /* page number of the last placed page that was touched in vain (mm/inplace.c) */
 	uint64_t shared_serial;  /* shared anonymous mappings made so far */
 	struct fault_stream streams[NR_STREAMS]; uint32_t stream_last, stream_victim;
 };

@@ -340,12 +340,17 @@ void pages_sort(struct page **pgs, unsigned n)
 		}
 }
 
+static unsigned run_kind(const struct page *pg)
+{
+	return pg->flags & (PG_VISIBLE | PG_HIDDEN | PG_SHARED | (pg->flags & PG_SHARED ? PG_PLACED : 0));
+}
+
 unsigned pages_run(struct page **pgs, unsigned n)
 {
-	unsigned kind = pgs[0]->flags & (PG_VISIBLE | PG_HIDDEN | PG_SHARED);
+	unsigned kind = run_kind(pgs[0]);
 	unsigned i = 1;
 
-	while (i < n && pgs[i]->pfn == pgs[0]->pfn + i && (pgs[i]->flags & (PG_VISIBLE | PG_HIDDEN | PG_SHARED)) == kind &&
+	while (i < n && pgs[i]->pfn == pgs[0]->pfn + i && run_kind(pgs[i]) == kind &&
 	       (kind != PG_HIDDEN || pgs[i]->hid == pgs[0]->hid + i))
 		i++;
 	return i;
@@ -363,14 +368,20 @@ static void page_hidden(struct mm *mm, struct page *pg, hid_t hid)
 	mm->mc->hidden++;
 }
 
+int shared_hide(struct mm *mm, const struct page *pg, uint64_t n)
+{
+	struct port *port = mm->mc->port;
+
+	return (page_placed(pg) ? port->ops->unplace : port->ops->hide_shared)(port, PVA(pg->pfn), n);
+}
+
 /* One run; tries halves when the port refuses.  Pages hidden. */
 static unsigned hide_run(struct mm *mm, struct page **pgs, unsigned n)
 {
 	struct port *port = mm->mc->port;
 	bool shared = pgs[0]->flags & PG_SHARED;
-	vaddr_t va = PVA(pgs[0]->pfn);
 	hid_t hid = 0;
-	int err = shared ? port->ops->hide_shared(port, va, n) : port->ops->hide(port, va, n, &hid);
+	int err = shared ? shared_hide(mm, pgs[0], n) : port->ops->hide(port, PVA(pgs[0]->pfn), n, &hid);
 
 	if (err)
 		return n == 1 ? 0 : hide_run(mm, pgs, n / 2) + hide_run(mm, pgs + n / 2, n - n / 2);
@@ -413,7 +424,7 @@ unsigned pages_hide(struct mm *mm, struct page **pgs, unsigned n)
  *
  * The range is cut into runs that the port can drop with one call, and each run is walked twice: dropped, then forgotten. */
 
-enum zap_kind { ZAP_VISIBLE, ZAP_HIDDEN, ZAP_SHARED, ZAP_SWAP, ZAP_POISON, ZAP_BUSY };
+enum zap_kind { ZAP_VISIBLE, ZAP_HIDDEN, ZAP_SHARED, ZAP_PLACED, ZAP_SWAP, ZAP_POISON, ZAP_BUSY };
 
 static enum zap_kind zap_kind(struct mm *mm, pte_t e)
 {
@@ -426,7 +437,7 @@ static enum zap_kind zap_kind(struct mm *mm, pte_t e)
 	if (pg->flags & PG_BUSY)
 		return ZAP_BUSY;
 	if (pg->flags & PG_SHARED)
-		return ZAP_SHARED;
+		return page_placed(pg) ? ZAP_PLACED : ZAP_SHARED;
 	return pg->flags & PG_VISIBLE ? ZAP_VISIBLE : ZAP_HIDDEN;
 }
 
@@ -495,6 +506,9 @@ static void zap_run(struct mm *mm, uint64_t pfn, uint64_t n, enum zap_kind kind,
 		break;
 	case ZAP_SHARED:
 		drop_shared(mm, pfn, n);
+		break;
+	case ZAP_PLACED:
+		unplace(mm, pfn, n);
 		break;
 	case ZAP_SWAP:
 		swap_free(mm->mc, pte_slot(first), (unsigned)n);
@@ -593,7 +607,7 @@ static bool move_settle(struct mm *mm, uint64_t from, uint64_t n)
 			continue;
 		}
 		if (pg && pg->flags & PG_SHARED)
-			zap_run(mm, p, 1, ZAP_SHARED, 0, 0);
+			zap_run(mm, p, 1, page_placed(pg) ? ZAP_PLACED : ZAP_SHARED, 0, 0);
 		else
 			any |= pg != NULL;
 		p++;

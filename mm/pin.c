@@ -73,7 +73,7 @@ static bool walk_ready(struct walk *w)
 			return false;
 		struct page *pg = page_at(w->mm, w->pfn);
 
-		if (!pg || (pg->flags & need) != need)
+		if (!pg || (pg->flags & need) != need || (w->pin && page_placed(pg)))
 			return false;
 		if (!pin_page(w, pg))
 			return true;

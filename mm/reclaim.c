@@ -31,6 +31,7 @@ struct evict {
 	unsigned freed;
 	bool dropped;            /* the lock was let go of */
 	bool written;            /* the batch is clean only since we wrote it */
+	bool wide;               /* placed pages may take along neighbours that are not of the batch */
 };
 
 uint64_t store_pages(struct machine *mc)
@@ -50,7 +51,7 @@ unsigned evict_batch(struct machine *mc)
 	return (unsigned)MAX(1, MIN(n, SF_IOBUF_PAGES));
 }
 
-static void count_store(struct machine *mc)
+void count_store(struct machine *mc)
 {
 	uint64_t bytes = store_pages(mc) << PAGE_SHIFT;
 
@@ -93,7 +94,7 @@ static int drop_run(struct mm *mm, const struct page *pg, unsigned n)
 	vaddr_t va = PVA(pg->pfn);
 
 	if (pg->flags & PG_SHARED)
-		return pg->flags & PG_VISIBLE ? port->ops->hide_shared(port, va, n) : 0;
+		return pg->flags & PG_VISIBLE ? shared_hide(mm, pg, n) : 0;
 	return pg->flags & PG_VISIBLE ? port->ops->drop(port, va, n) : port->ops->drop_hidden(port, va, pg->hid, n);
 }
 
@@ -111,6 +112,20 @@ static void evict_run(struct evict *ev, struct page **pgs, unsigned n)
 	}
 	for (unsigned i = 0; i < n; i++)
 		page_evicted(ev, pgs[i]);
+}
+
+/* The same for placed pages and what goes along with them.  False: they did not go. */
+static bool evict_wide(struct evict *ev, const struct page *pg, unsigned n)
+{
+	struct mm *mm = ev->mm;
+	uint64_t lo = pg->pfn, all = n;
+
+	place_extend(mm, pg, &lo, &all);
+	if (shared_hide(mm, page_at(mm, lo), all))
+		return false;
+	for (uint64_t i = 0; i < all; i++)
+		page_evicted(ev, page_at(mm, lo + i));
+	return true;
 }
 
 /* Drop the clean ones; the others are left in ev->pg, sorted. */
@@ -133,7 +148,10 @@ static unsigned evict_clean(struct evict *ev)
 	pages_sort(clean, nc);
 	for (unsigned i = 0, run; i < nc; i += run) {
 		run = pages_run(clean + i, nc - i);
-		evict_run(ev, clean + i, run);
+		if (!(clean[i]->flags & (PG_VISIBLE | PG_HIDDEN)))
+			continue; /* went along with another */
+		if (!ev->wide || !page_placed(clean[i]) || clean[i]->flags & PG_HIDDEN || !evict_wide(ev, clean[i], run))
+			evict_run(ev, clean + i, run);
 	}
 	return ev->freed - before;
 }
@@ -412,6 +430,7 @@ static void evict_one_batch(struct evict *ev)
 {
 	struct machine *mc = ev->mm->mc;
 
+	ev->wide = true;
 	balance(ev->mm);
 	pick_victims(ev);
 
@@ -474,6 +493,12 @@ uint64_t stores_sink(struct machine *mc, uint64_t pages)
 			n += s->ops->sink(s, pages << PAGE_SHIFT);
 	count_store(mc);
 	return n;
+}
+
+void stores_relax(struct machine *mc)
+{
+	if (!swap_used(mc))
+		stores_sink(mc, 1u << 30);
 }
 
 void reclaim_clean(struct mm *mm)
@@ -587,7 +612,7 @@ unsigned reclaim_for(struct mm *mm, struct task *tk, unsigned want, bool *droppe
 
 void reclaim_clean_batch(struct mm *mm, struct task *tk)
 {
-	struct evict ev = { .mm = mm, .tk = tk };
+	struct evict ev = { .mm = mm, .tk = tk, .wide = true };
 
 	balance(mm);
 	pick_victims(&ev);

@@ -442,6 +442,7 @@ static int take_locked(struct mm *mm, vaddr_t start, vaddr_t end, struct snap **
 			kfree(mm->mc, s);
 		return -ENOMEM;
 	}
+	place_none(mm, start, end);
 	*s = (struct snap){ .guard = { shadow_before_write, shadow_may_write }, .line = l };
 	err = shadow_make(s);
 	if (err) {

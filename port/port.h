@@ -96,9 +96,12 @@ struct port_ops {
 	int (*show_shared)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 	int (*hide_shared)(struct port *p, vaddr_t va, size_t n);
 
-	/* Optional (NULL: nothing to do).  Have the data of n pages that were shown in memory, if need be from the disk.  No lock held; the mapping may
-	 * go while it works, and what cannot be had is found out by a touch. */
-	void (*fetch_shared)(struct port *p, vaddr_t va, size_t n);
+	/* Optional, together.  place: n absent private pages, of a range that is not executable, become those of fd from byte offset off as the host has them, for reading
+	 * alone; -errno: not this file, or -ENOMEM.  place_read: have what is placed or lent and shown there in memory; no lock held; -errno: not all can be
+	 * had.  A touch of a placed page that cannot be had (any more) is a fault.  unplace: they are absent again. */
+	int (*place)(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off);
+	int (*place_read)(struct port *p, vaddr_t va, size_t n);
+	int (*unplace)(struct port *p, vaddr_t va, size_t n);
 
 	/* Optional (NULL: nothing to do).  msync: write the range's changes back to its file and wait, as flags (MS_*) say.  No lock held;
 	 * the mapping may go while it works.  0 or -errno. */

@@ -391,7 +391,7 @@ static uint64_t zram_sink(struct store *s, uint64_t bytes)
 	struct zram *z = zram_of(s);
 	uint64_t was = objpool_bytes(&z->pool), n = 0, pages = (z->max_slots + SLOTS_PER_TABLE_PAGE - 1) / SLOTS_PER_TABLE_PAGE;
 
-	if (!s->below)
+	if (!s->below && z->objects + z->filled)
 		return 0;
 	for (uint64_t page = 0; page < pages; page++) {
 		if (!(z->touched[page / 64] & 1ull << page % 64))

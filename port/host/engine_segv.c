@@ -117,8 +117,22 @@ static void make_absent(struct host_port *hp, uint64_t pfn, uint64_t end)
 	uint64_t first, len;
 	uint8_t byte;
 
-	for (; (len = pm_run(&hp->pm, pfn, end, PM_VIS, &first, &byte)); pfn = first + len)
+	for (; (len = pm_run(&hp->pm, pfn, end, PM_VIS | PM_SHARED, &first, &byte)); pfn = first + len)
 		SF_BUG_ON(set_prot(hp, PVA(first), len, PROT_NONE) && set_prot(hp, PVA(first), len, PROT_NONE));
+}
+
+static int segv_unplace(struct port *p, vaddr_t va, size_t n)
+{
+	struct host_port *hp = to_host(p);
+	int64_t r = hp_call(hp, __NR_mmap, va, BYTES(n), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	if (r != (int64_t)va)
+		return (int)r;
+	if (!hp->cfg.no_huge)
+		hp_call(hp, __NR_madvise, va, BYTES(n), MADV_NOHUGEPAGE);
+	pm_set(hp, PFN(va), n, 0, 0);
+	hp_maps_changed(hp, 0);
+	return 0;
 }
 
 static void segv_release(struct port *p, vaddr_t va, size_t n)
@@ -384,5 +398,6 @@ const struct port_ops segv_port_ops = {
 	.drop_hidden = segv_drop_hidden,
 	.move = segv_move,
 	.fork_child = segv_fork_child,
+	.unplace = segv_unplace,
 	HP_COMMON_OPS,
 };

@@ -337,6 +337,19 @@ static void make_absent(struct host_port *hp, vaddr_t va, uint64_t n)
 	discard(hp, va, n);
 }
 
+/* If the host refuses half-way nothing is there, and the next attempt begins anew. */
+static int uffd_unplace(struct port *p, vaddr_t va, size_t n)
+{
+	struct host_port *hp = to_host(p);
+	int r = map_range(hp, va, n, false);
+
+	if (r)
+		return r;
+	pm_set(hp, PFN(va), n, 0, 0);
+	hp_maps_changed(hp, 0);
+	return 0;
+}
+
 static void uffd_release(struct port *p, vaddr_t va, size_t n)
 {
 	struct host_port *hp = to_host(p);
@@ -809,5 +822,6 @@ const struct port_ops uffd_port_ops = {
 	.move = uffd_move,
 	.fork_child = uffd_fork_child,
 	.fork_range = uffd_fork_range,
+	.unplace = uffd_unplace,
 	HP_COMMON_OPS,
 };

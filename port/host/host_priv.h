@@ -22,6 +22,9 @@ struct uffdio_move { __u64 dst, src, len, mode; __s64 move; };
 #define UFFDIO_MOVE_MODE_DONTWAKE ((__u64)1 << 0)
 #define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef UFFD_FEATURE_MOVE
 #define UFFD_FEATURE_MOVE (1 << 16)
 #endif
@@ -36,7 +39,7 @@ struct uffdio_move { __u64 dst, src, len, mode; __s64 move; };
  * counted bytes differ: each is a border between two host mappings. */
 #define PM_X      PT_X   /* the range may be executed, visible or not */
 #define PM_VIS    0x08u  /* visible, with PT_R, PT_W */
-#define PM_SHARED 0x10u  /* page of a shared mapping */
+#define PM_SHARED 0x10u  /* page of a mapping of a file: shared, or placed (then without PM_VIS) */
 #define PM_PROT   (PT_R | PT_W | PT_X)
 #define PM_LEVEL_BITS 12
 #define PM_LEVEL  (1u << PM_LEVEL_BITS)
@@ -141,9 +144,10 @@ bool hp_maps_room(struct host_port *hp, int64_t more);      /* may so many host 
 int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base and up; fd or -errno */
 int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot);
 int hp_lend(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot);
-void hp_fetch_shared(struct port *p, vaddr_t va, size_t n);
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
+int hp_place(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off);
+int hp_place_read(struct port *p, vaddr_t va, size_t n);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
 void hp_fork_begin(struct port *p);
 void hp_fork_end(struct port *p);
@@ -159,9 +163,9 @@ uint32_t hp_self(struct port *p);
 #define HP_COMMON_OPS                          \
 	.reserve_shared = hp_reserve_shared,   \
 	.lend = hp_lend,                       \
-	.fetch_shared = hp_fetch_shared,       \
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
+	.place = hp_place, .place_read = hp_place_read, \
 	.sync_shared = hp_sync_shared,         \
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \

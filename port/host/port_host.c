@@ -160,9 +160,33 @@ int hp_hide_shared(struct port *p, vaddr_t va, size_t n)
 	return 0;
 }
 
-void hp_fetch_shared(struct port *p, vaddr_t va, size_t n)
+/* ---------------------------------------------------------------- pages of files, seen in place
+ *
+ * A private host mapping of the file over the range; windows that follow on each other are one. */
+
+#define PLACED ((uint8_t)(PT_R | PM_SHARED))
+
+int hp_place(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off)
 {
-	hp_call(to_host(p), __NR_madvise, va, PAGES(n), MADV_POPULATE_READ);
+	struct host_port *hp = to_host(p);
+	int64_t r;
+
+	if (pm_prepare(hp, PFN(va), n) || !hp_maps_room(hp, pm_delta(&hp->pm, PFN(va), n, PLACED)))
+		return -ENOMEM;
+	r = hp_call(hp, __NR_mmap, va, PAGES(n), PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, off);
+	if (r != (int64_t)va)
+		return (int)r;
+	pm_set(hp, PFN(va), n, 0, PLACED);
+	hp_maps_changed(hp, 0);
+	return 0;
+}
+
+/* Hosts older than 5.14 read at the first touch. */
+int hp_place_read(struct port *p, vaddr_t va, size_t n)
+{
+	int r = (int)hp_call(to_host(p), __NR_madvise, va, PAGES(n), MADV_POPULATE_READ);
+
+	return r == -EINVAL ? 0 : r;
 }
 
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)
@@ -311,7 +335,7 @@ static int choose_engine(struct host_port *hp, const char **ret_why)
 	if (want != ENGINE_SEGV)
 		r = try_engine(hp, &uffd_engine, &uffd_port_ops, PM_SHARED, &why);
 	if (r && want != ENGINE_UFFD)
-		r = try_engine(hp, &segv_engine, &segv_port_ops, PM_VIS, r && why ? ret_why : &why);
+		r = try_engine(hp, &segv_engine, &segv_port_ops, PM_VIS | PM_SHARED, r && why ? ret_why : &why);
 	if (why && ret_why)
 		*ret_why = why;
 	return r;

@@ -68,18 +68,18 @@ static void making_a_pool(void **state)
 }
 
 /* One round of everything; true: some call failed on the way. */
-static bool one_round(unsigned n, int error)
+static bool one_round(unsigned n, int error, unsigned pages)
 {
-	int fd = temp_file(150), err;
+	int fd = memory_file(pages), err;
 	sf_pool *pool = open_pool(BOUND);
 	sf_region *r = NULL, *f = NULL;
 	char *m, *g;
 
 	arm(n, error);
-	err = sf_map(pool, 150 * PAGE, NULL, &r, (void **)&m);
+	err = sf_map(pool, pages * PAGE, NULL, &r, (void **)&m);
 	if (!err)
-		err = sf_map(pool, 150 * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = fd), &f, (void **)&g);
-	for (unsigned i = 0; !err && i < 150; i++) {
+		err = sf_map(pool, pages * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = fd), &f, (void **)&g);
+	for (unsigned i = 0; !err && i < pages; i++) {
 		struct sf_try t;
 
 		if (!sf_try(&t)) {
@@ -93,18 +93,18 @@ static bool one_round(unsigned n, int error)
 	if (!err) {
 		(void)sf_protect(r, 0, 50 * PAGE, SF_READ);
 		(void)sf_sync(f, 0, 0, 0);
-		(void)sf_resize(r, 140 * PAGE, 0, NULL);
+		(void)sf_resize(r, (pages - 10) * PAGE, 0, NULL);
 		(void)sf_move(r, NULL, (void **)&m);
 	}
 	bool hit = disarm();
 
-	for (unsigned i = 0; !err && i < 140; i++) {
+	for (unsigned i = 0; !err && i < pages - 10; i++) {
 		assert_true(page_has(m + i * PAGE, mark(i)));
 		assert_true(page_has(g + i * PAGE, mark(i + 1)));
 	}
 	if (f) {
 		OK(sf_sync(f, 0, 0, 0));
-		for (unsigned i = 0; !err && i < 150; i++)
+		for (unsigned i = 0; !err && i < pages; i++)
 			assert_true(file_has(fd, i, mark(i + 1)));
 		OK(sf_unmap(f));
 	}
@@ -119,9 +119,142 @@ static void everything_else(void **state)
 {
 	unsigned rounds = 0;
 
-	for (unsigned n = 1; one_round(n, errors[n % 3]); n += n < 40 ? 1 : 1 + n / 12)
+	for (unsigned n = 1; one_round(n, errors[n % 3], 150); n += n < 40 ? 1 : 1 + n / 12)
 		rounds++;
 	assert_in_range(rounds, 10, 100000);
+}
+
+/* The same in small, where each of the calls gets its turn. */
+static void every_single_call(void **state)
+{
+	for (unsigned n = 1; one_round(n, errors[n % 3], 70); n++)
+		;
+}
+
+/* A scan in order, whose pages are the host's, and some writes: small enough for every single call. */
+static bool scan_round(unsigned n, int error)
+{
+	sf_pool *pool = open_pool(3 * BOUND);
+	int fd = memory_file(300), err;
+	sf_region *f = NULL;
+	char *g;
+
+	arm(n, error);
+	err = sf_map(pool, 300 * PAGE, MAP(.kind = SF_FILE_SHARED, .fd = fd), &f, (void **)&g);
+	if (!err)
+		(void)sf_advise(f, 0, 0, SF_SEQUENTIAL);
+	for (unsigned i = 0; !err && i < 300; i++) {
+		struct sf_try t;
+
+		if (!sf_try(&t)) {
+			assert_true(page_has(g + i * PAGE, mark(i)));
+			if (i % 100 == 99)
+				g[(i - 20) * PAGE] = 0;
+			sf_try_end(&t);
+		} else {
+			i--;
+		}
+	}
+	if (!err) {
+		(void)sf_protect(f, 100 * PAGE, 50 * PAGE, SF_READ);
+		(void)sf_advise(f, 0, 200 * PAGE, SF_PAGEOUT);
+		(void)sf_move(f, NULL, (void **)&g);
+	}
+	bool hit = disarm();
+
+	for (unsigned i = 0; !err && i < 300; i++)
+		assert_int_equal(g[i * PAGE], i % 100 == 79 ? 0 : (char)mark(i));
+	if (f)
+		OK(sf_unmap(f));
+	close(fd);
+	close_pool(pool);
+	return hit;
+}
+
+static void scanning(void **state)
+{
+	for (unsigned n = 1; scan_round(n, errors[n % 3]); n++)
+		;
+}
+
+/* ---------------------------------------------------------------- the store */
+
+static struct { char mem[100 * PAGE]; bool hit; } flaky;
+
+static bool flaky_fails(void)
+{
+	bool fails = to_go && !--to_go;
+
+	flaky.hit |= fails;
+	return fails;
+}
+
+static int64_t flaky_read(void *arg, void *buf, size_t len, uint64_t off)
+{
+	if (flaky_fails())
+		return fail_with;
+	memcpy(buf, flaky.mem + off, len);
+	return (int64_t)len;
+}
+
+static int64_t flaky_write(void *arg, const void *buf, size_t len, uint64_t off)
+{
+	if (flaky_fails())
+		return fail_with;
+	memcpy(flaky.mem + off, buf, len);
+	return (int64_t)len;
+}
+
+/* Each page written, and read and written once more, through a store whose n-th call fails: at most one touch has an error, and nothing is lost. */
+static bool store_round(unsigned n, int error)
+{
+	static const struct sf_store_ops ops = {
+		.struct_size = sizeof(ops), .flags = SF_STORE_INLINE, .read = flaky_read, .write = flaky_write,
+	};
+	unsigned errs = 0;
+	sf_store *store;
+	sf_pool *pool;
+	sf_region *r;
+	char *m;
+
+	OK(sf_store_create(&ops, NULL, &store));
+	OK(sf_pool_create(POOL_OPTIONS(.bound = BOUND, .store = store, .store_bytes = sizeof(flaky.mem) - 2 * PAGE), &pool));
+	assert_true(sf_rearm() >= 0);
+	OK(sf_map(pool, 90 * PAGE, NULL, &r, (void **)&m));
+	to_go = n;
+	fail_with = error;
+	flaky.hit = false;
+	for (unsigned i = 0; i < 180; i++) {
+		uint64_t *page = (uint64_t *)(m + i % 90 * PAGE);
+		int err = try_read(page);
+
+		if (err) {
+			assert_int_equal(err, -EIO);
+			assert_true(++errs == 1);
+			i--;
+			continue;
+		}
+		assert_true(page_has(page, i < 90 ? 0 : mark(i - 90)));
+		fill_page(page, mark(i));
+	}
+	to_go = 0;
+	for (unsigned i = 0; i < 90; i++)
+		assert_true(page_has(m + i * PAGE, mark(90 + i)));
+	OK(sf_unmap(r));
+	assert_int_equal(pool_stats(pool).resident, 0);
+	OK(sf_pool_destroy(pool));
+	OK(sf_store_close(store));
+	return flaky.hit;
+}
+
+static void every_call_of_a_store(void **state)
+{
+	static const int store_errors[] = { -EIO, -ENOSPC, -ETIMEDOUT };
+	unsigned n = 1;
+
+	while (store_round(n, store_errors[n % 3]))
+		n++;
+	assert_in_range(n, 5, 10000);
 }
 
 /* ---------------------------------------------------------------- batches of writes */
@@ -198,5 +331,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(scattered_pages_are_written_at_once),
 	cmocka_unit_test(making_a_pool),
 	cmocka_unit_test(everything_else),
+	cmocka_unit_test(every_single_call),
+	cmocka_unit_test(every_call_of_a_store),
+	cmocka_unit_test(scanning),
 };
 MAIN(tests)

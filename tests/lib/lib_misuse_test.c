@@ -301,7 +301,73 @@ static void names_are_not_reused(void **state)
 	close_all();
 }
 
+/* ---------------------------------------------------------------- arguments that cannot be touched */
+
+#define IN_SCOPE(call)                                     \
+	do {                                                   \
+		struct sf_try t;                                   \
+		int left = sf_try(&t);                             \
+                                                           \
+		if (!left) {                                       \
+			(void)(call);                                  \
+			sf_try_end(&t);                                \
+			fail_msg("%s came back", #call);               \
+		}                                                  \
+		assert_int_equal(left, -EACCES);                   \
+	} while (0)
+
+/* What they point to is a region's, without rights: the scope is left, and nothing stays locked. */
+static void out_of_a_call_by_its_arguments(void **state)
+{
+	sf_pool *mine = open_pool(BOUND);
+	sf_region *r, *bad;
+	sf_store *memory;
+	sf_snapshot *snap;
+	uint64_t off = 0;
+	struct sf_range range;
+	unsigned char vec[4];
+	struct sf_pin pin;
+	char *m;
+	void *b;
+
+	OK(sf_map(mine, 4 * PAGE, NULL, &r, (void **)&m));
+	OK(sf_map(mine, 4 * PAGE, NULL, &bad, &b));
+	OK(sf_protect(bad, 0, 4 * PAGE, 0));
+	OK(sf_store_memory(PAGE, &memory));
+	IN_SCOPE(sf_pool_create(b, &mine));
+	IN_SCOPE(sf_pool_stats(mine, b));
+	IN_SCOPE(sf_map(mine, PAGE, b, &r, NULL));
+	IN_SCOPE(sf_region_info(r, b));
+	IN_SCOPE(sf_region_stats(r, b));
+	IN_SCOPE(sf_resize(r, 4 * PAGE, 0, b));
+	IN_SCOPE(sf_dirty_ranges(r, b, &range, 1));
+	m[0] = 1;
+	IN_SCOPE(sf_dirty_ranges(r, &off, b, 1));
+	assert_int_equal(sf_residency(r, 0, 4 * PAGE, b), -EFAULT);
+	IN_SCOPE(sf_store_create(b, NULL, &memory));
+	IN_SCOPE(sf_store_faulty_plan(memory, b));
+	IN_SCOPE(sf_pin(m, PAGE, 0, b));
+	IN_SCOPE(sf_unpin(b));
+	assert_int_equal(sf_writev(1, b, 1), -EFAULT);
+	IN_SCOPE(sf_snapshot_create(r, b, &snap));
+	IN_SCOPE(sf_sync_atomic(r, b));
+	IN_SCOPE(sf_snapshot_diff(NULL, NULL, b, &range, 1));
+
+	/* each lock can be had still, and fork is not kept waiting */
+	OK(sf_residency(r, 0, 4 * PAGE, vec));
+	OK(sf_pin(m, PAGE, 0, &pin));
+	OK(sf_unpin(&pin));
+	OK(sf_snapshot_create(r, NULL, &snap));
+	OK(sf_snapshot_drop(snap));
+	assert_int_equal(pool_stats(mine).pinned, 0);
+	OK(sf_store_close(memory));
+	OK(sf_unmap(bad));
+	OK(sf_unmap(r));
+	close_pool(mine);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(out_of_a_call_by_its_arguments),
 	cmocka_unit_test(handles_that_are_none),
 	cmocka_unit_test(pools_of_the_wrong_kind),
 	cmocka_unit_test(mappings_of_the_wrong_kind),

@@ -295,12 +295,15 @@ static void compressed_and_file_stores(void **state)
 	sf_store *file, *zram;
 	sf_pool *pool;
 	sf_region *r;
+	uint64_t empty;
 	char *m;
 
 	OK(sf_store_file(fd, 0, 0, &file));
 	OK(sf_store_compressed(40 * PAGE, file, &zram));
 	OK(sf_pool_create(POOL_OPTIONS(.bound = 4 * BOUND, .store = zram), &pool));
 	sf_rearm();
+	empty = pool_stats(pool).resident;
+	assert_in_range(empty, 0, 4 * PAGE);
 	assert_int_equal(sf_store_close(zram), -EBUSY);
 	assert_int_equal(sf_store_close(file), -EBUSY);
 	OK(sf_map(pool, 2000 * PAGE, NULL, &r, (void **)&m));
@@ -311,6 +314,7 @@ static void compressed_and_file_stores(void **state)
 		assert_int_equal(((uint64_t *)(m + i * PAGE))[8], mark(i * 512 + 8));
 	assert_in_range(pool_stats(pool).peak_resident, 1, 4 * BOUND);
 	OK(sf_unmap(r));
+	assert_in_range(pool_stats(pool).resident, 0, empty + 2 * PAGE); /* what the store keeps is a matter of its size */
 	OK(sf_pool_destroy(pool));
 	OK(sf_store_close(zram));
 	OK(sf_store_close(file));
