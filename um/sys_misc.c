@@ -54,14 +54,16 @@ int64_t sys_personality(struct thread *t)
 #define CLONE_NEWIPC 0x08000000u
 #define CLONE_NEWPID 0x20000000u
 
-/* Threads of one process share what we hold for them. */
+/* Threads of one process share what we hold for them.  A single one shares it with nobody but us. */
 int64_t sys_unshare(struct thread *t)
 {
-	if (t->arg[0] & (CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD))
+	const uint64_t ours = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+	bool alone = t->proc == &um.first && READ_ONCE(t->proc->threads) <= 1 && !(t->clone_flags & CLONE_FILES);
+	if ((t->arg[0] & ours) && !alone)
 		return -EINVAL;
 	if (t->arg[0] & CLONE_NEWPID)
 		um.foreign_pids = true;
-	int64_t r = um_tree_alone(t, __NR_unshare, t->arg[0], 0);
+	int64_t r = um_tree_alone(t, __NR_unshare, t->arg[0] & ~ours, 0);
 	if (!r && t->arg[0] & CLONE_NEWIPC)
 		um_shm_arena();
 	return r;
