@@ -83,6 +83,14 @@ static int64_t child_side(struct thread *t, const struct clone_args *a)
 	return 0;
 }
 
+/* A child whose number is chosen. */
+static int64_t host_fork_numbered(const struct clone_args *a, uint64_t flags, void *told)
+{
+	struct clone_args h = { .flags = flags & ~(uint64_t)CSIGNAL, .exit_signal = a->exit_signal, .tls = a->tls, .set_tid = a->set_tid, .set_tid_size = a->set_tid_size };
+	*(flags & CLONE_PIDFD ? &h.pidfd : &h.parent_tid) = HC_A(told);
+	return host_call2(__NR_clone3, HC_A(&h), sizeof(h));
+}
+
 /* The host notes the child's number for the others, so that they know of it even if we are killed on the way back: but it has one place for that and for a pidfd. */
 static int64_t host_fork(const struct clone_args *a, int32_t *ret_pidfd)
 {
@@ -95,6 +103,8 @@ static int64_t host_fork(const struct clone_args *a, int32_t *ret_pidfd)
 		flags |= CLONE_PARENT_SETTID;
 		told = &m->child;
 	}
+	if (a->set_tid)
+		return host_fork_numbered(a, flags, told);
 	return host_call5(__NR_clone, flags, 0, told, 0, a->tls);
 }
 

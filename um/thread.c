@@ -262,9 +262,12 @@ static int64_t clone3_tail(struct thread *t, vaddr_t from, vaddr_t to)
 	return 0;
 }
 
+#define MAX_PID_LEVELS 32
+
 int64_t sys_clone3(struct thread *t)
 {
 	struct clone_args a;
+	int32_t tids[MAX_PID_LEVELS];
 	uint64_t size = t->arg[1];
 	memset(&a, 0, sizeof(a));
 	if (size < 64 || size > PAGE_SIZE)
@@ -274,10 +277,15 @@ int64_t sys_clone3(struct thread *t)
 		return err;
 	if (copy_from_user(um.mm, &t->task, &a, t->arg[0], MIN(size, sizeof(a))))
 		return -EFAULT;
+	if ((a.set_tid != 0) != (a.set_tid_size != 0) || a.set_tid_size > MAX_PID_LEVELS)
+		return -EINVAL;
 	if ((a.stack != 0) != (a.stack_size != 0) || a.exit_signal > NSIG || a.flags & (CLONE_DETACHED | CSIGNAL))
 		return -EINVAL;
-	if (a.set_tid_size || a.set_tid)
-		return a.set_tid && a.set_tid_size && a.set_tid_size <= 32 ? -EPERM : -EINVAL; /* as for whom may not choose numbers */
+	if (a.set_tid && copy_from_user(um.mm, &t->task, tids, a.set_tid, a.set_tid_size * sizeof(tids[0])))
+		return -EFAULT;
+	if (a.set_tid && a.flags & CLONE_VM)
+		return -EPERM; /* as for whom may not choose numbers */
+	a.set_tid = a.set_tid ? HC_A(tids) : 0;
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;
 	return do_clone(t, &a);
