@@ -64,6 +64,8 @@ struct sf_file_ops {
 	int64_t (*size)(struct sf_file *f);
 	/* Give a range up, so that it reads as zeros; NULL: no such thing.  0 or -errno.  No lock held. */
 	int (*punch)(struct sf_file *f, uint64_t off, uint64_t len);
+	/* Optional: which of n pages are in memory, one byte each, 1 or 0.  0 or -errno.  mm lock held. */
+	int (*in_core)(struct sf_file *f, uint64_t pgoff, uint64_t n, unsigned char *vec);
 	/* Last reference gone.  mm lock held. */
 	void (*release)(struct sf_file *f);
 	/* Optional: the type of private areas of such files; NULL: vm_file_private. */

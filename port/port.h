@@ -91,6 +91,8 @@ struct port_ops {
 	/* Shared mappings: make n pages accessible with prot, or inaccessible again (releasing what they map). */
 	int (*show_shared)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 	int (*hide_shared)(struct port *p, vaddr_t va, size_t n);
+	/* Optional: which of n pages of a shared mapping are in memory, visible or not; one byte each, 1 or 0.  0 or -errno. */
+	int (*in_core)(struct port *p, vaddr_t va, size_t n, unsigned char *vec);
 
 	/* Optional (NULL: nothing to do).  msync: write the range's changes back to its file and wait, as flags (MS_*) say.  No lock held;
 	 * the mapping may go while it works.  0 or -errno. */

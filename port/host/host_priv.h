@@ -142,6 +142,7 @@ int hp_keep_fd(struct host_port *hp, int64_t fd);           /* move to fd_base a
 int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot);
 int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
+int hp_in_core(struct port *p, vaddr_t va, size_t n, unsigned char *vec);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
 void hp_fork_begin(struct port *p);
 void hp_fork_end(struct port *p);
@@ -158,6 +159,7 @@ uint32_t hp_self(struct port *p);
 	.reserve_shared = hp_reserve_shared,   \
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
+	.in_core = hp_in_core,                 \
 	.sync_shared = hp_sync_shared,         \
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \

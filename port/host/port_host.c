@@ -148,6 +148,11 @@ int hp_hide_shared(struct port *p, vaddr_t va, size_t n)
 	return 0;
 }
 
+int hp_in_core(struct port *p, vaddr_t va, size_t n, unsigned char *vec)
+{
+	return (int)hp_call(to_host(p), __NR_mincore, va, PAGES(n), vec);
+}
+
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)
 {
 	return (int)hp_call(to_host(p), __NR_msync, va, PAGES(n), flags);
