@@ -498,6 +498,7 @@ struct machine {
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */
 	uint64_t *watch_ring; uint32_t watch_len, watch_at; /* page numbers of the visible ones, oldest at watch_at */
+	uint64_t maps_enough;     /* host mappings from which on hiding pages is tried again */
 	/* Called after each fault when set; any context a fault may be in. */
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */

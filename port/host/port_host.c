@@ -102,10 +102,22 @@ static int try_mapping(struct host_port *hp, int fd, uint64_t off, unsigned maxp
 	return 0;
 }
 
+/* Not all host mappings are for these: their pages need some to become visible, and with engine segv all others do. */
+static bool room_for_shared(struct host_port *hp)
+{
+	int64_t more = (int64_t)hp->port.max_maps / (hp->pm.count_if & ~PM_SHARED ? 4 : 6);
+
+	if (!hp_maps_room(hp, more) && hp->map_drift > hp->max_map_count / 16) {
+		recount(hp);
+		publish_maps(hp);
+	}
+	return hp_maps_room(hp, more);
+}
+
 int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
 {
 	struct host_port *hp = to_host(p);
-	int64_t r = try_mapping(hp, fd, off, maxprot);
+	int64_t r = room_for_shared(hp) ? try_mapping(hp, fd, off, maxprot) : -ENOMEM;
 
 	if (r)
 		return (int)r;
