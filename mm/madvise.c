@@ -407,15 +407,31 @@ int64_t do_msync(struct mm *mm, vaddr_t addr, uint64_t len, int flags)
 
 /* ---------------------------------------------------------------- mincore */
 
-static void mincore_area(struct mm *mm, vaddr_t start, vaddr_t end, unsigned char *vec)
+/* What nobody has touched may be in memory all the same, if it is a file's: those who hold the file know. */
+static bool mincore_file(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, unsigned char *vec)
+{
+	struct port *port = mm->mc->port;
+	struct sf_file *f = v->file;
+
+	if (area_is_hosted(v))
+		return port->ops->in_core && !port->ops->in_core(port, start, PFN(end - start), vec);
+	return v->type == &vm_file_private && f->ops->in_core &&
+	       !f->ops->in_core(f, v->pgoff + PFN(start - v->start), PFN(end - start), vec);
+}
+
+static void mincore_area(struct mm *mm, struct vm_area *v, vaddr_t start, vaddr_t end, unsigned char *vec)
 {
 	uint64_t last = PFN(end);
 
-	memset(vec, 0, PFN(end - start));
+	if (!mincore_file(mm, v, start, end, vec))
+		memset(vec, 0, PFN(end - start));
+	else if (area_is_hosted(v))
+		return;
 	for (uint64_t p = PFN(start); (p = pte_next(mm, p, last)) < last; p++) {
 		struct page *pg = page_at(mm, p);
 
-		vec[p - PFN(start)] = pg && pg->flags & (PG_VISIBLE | PG_HIDDEN);
+		if (pg && pg->flags & (PG_VISIBLE | PG_HIDDEN))
+			vec[p - PFN(start)] = 1;
 	}
 }
 
@@ -436,7 +452,7 @@ int64_t do_mincore(struct mm *mm, vaddr_t addr, uint64_t len, unsigned char *vec
 		if (!v)
 			break;
 		stop = MIN(v->end, end);
-		mincore_area(mm, at, stop, vec + PFN(at - addr));
+		mincore_area(mm, v, at, stop, vec + PFN(at - addr));
 	}
 	mm_unlock(mm);
 	return at < end ? -ENOMEM : 0;

@@ -70,6 +70,8 @@ struct sf_file_ops {
 	int64_t (*size)(struct sf_file *f);
 	/* Give a range up, so that it reads as zeros; NULL: no such thing.  0 or -errno.  No lock held. */
 	int (*punch)(struct sf_file *f, uint64_t off, uint64_t len);
+	/* Optional: which of n pages are in memory, one byte each, 1 or 0.  0 or -errno.  mm lock held. */
+	int (*in_core)(struct sf_file *f, uint64_t pgoff, uint64_t n, unsigned char *vec);
 	/* Last reference gone.  mm lock held. */
 	void (*release)(struct sf_file *f);
 	/* Optional: the type of private areas of such files; NULL: vm_file_private. */
@@ -522,6 +524,7 @@ struct machine {
 	unsigned fault_around;    /* most pages that one fault brings in: 16 */
 	unsigned watch;           /* > 0: keep at most so many pages visible (reference tracing for curves); one instruction may touch six */
 	uint64_t *watch_ring; uint32_t watch_len, watch_at; /* page numbers of the visible ones, oldest at watch_at */
+	uint64_t maps_enough;     /* host mappings from which on hiding pages is tried again */
 	/* Called after each fault when set; any context a fault may be in. */
 	void (*trace)(struct machine *mc, const struct sf_trace_rec *rec); void *trace_arg;
 	/* No memory and nothing to evict (rows 31, 32).  Not locked.  Returns true to try again, false when this process is to die. */

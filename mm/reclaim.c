@@ -710,8 +710,13 @@ void relieve_maps(struct mm *mm)
 
 	if (unlikely(port->nr_maps > READ_ONCE(mm->mc->stats->host_maps_peak)))
 		sf_peak(&mm->mc->stats->host_maps_peak, port->nr_maps);
-	if (unlikely(port->max_maps && port->nr_maps > port->max_maps / 8 * 7))
-		hide_some(mm);
+	uint64_t many = port->max_maps / 8 * 7;
+
+	if (likely(!many || port->nr_maps <= many) || port->nr_maps < mm->mc->maps_enough)
+		return;
+	hide_some(mm);
+	/* areas have them, not pages: do not hide with each fault what the one before brought */
+	mm->mc->maps_enough = port->nr_maps > many ? port->nr_maps + many / 64 : 0;
 }
 
 bool port_relieve(struct mm *mm, struct task *tk)

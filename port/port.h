@@ -95,6 +95,8 @@ struct port_ops {
 	/* Shared mappings: make n pages accessible with prot, or inaccessible again (releasing what they map). */
 	int (*show_shared)(struct port *p, vaddr_t va, size_t n, unsigned prot);
 	int (*hide_shared)(struct port *p, vaddr_t va, size_t n);
+	/* Optional: which of n pages of a shared mapping are in memory, visible or not; one byte each, 1 or 0.  0 or -errno. */
+	int (*in_core)(struct port *p, vaddr_t va, size_t n, unsigned char *vec);
 
 	/* Optional, together.  place: n absent private pages, of a range that is not executable, become those of fd from byte offset off as the host has them, for reading
 	 * alone; -errno: not this file, or -ENOMEM.  place_read: have what is placed or lent and shown there in memory; no lock held; -errno: not all can be

@@ -144,6 +144,16 @@ dispatch() {
 	report $? "a program that asks for syscall user dispatch gets EINVAL" got.out got.err
 }
 job dispatch
+
+many_mappings() {
+	timeout 120 "$sf" run --engine "$1" -q -- "$progs/sys_map" many >got.out 2>got.err
+	report $? "shared mappings up to the host's limit end with ENOMEM, memory stays usable (--engine $1)" got.out got.err
+}
+if [ "$(</proc/sys/vm/max_map_count)" = 65530 ]; then
+	for e in $engines; do
+		job many_mappings "$e"
+	done
+fi
 wait
 
 cat job.*/tap | awk '/^(not )?ok - / { sub(/ok - /, "ok " ++n " - ") } /^not ok/ { bad = 1 } { print } END { print "1.." n; exit bad }'

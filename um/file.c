@@ -88,9 +88,21 @@ static int file_punch(struct sf_file *f, uint64_t off, uint64_t len)
 	return (int)host_call4(__NR_fallocate, f->fd, 3 /* FALLOC_FL_PUNCH_HOLE | KEEP_SIZE */, off, len);
 }
 
+/* The host tells it of mappings only. */
+static int file_in_core(struct sf_file *f, uint64_t pgoff, uint64_t n, unsigned char *vec)
+{
+	int64_t at = host_call6(__NR_mmap, 0, n << PAGE_SHIFT, 0 /* PROT_NONE */, 1 /* MAP_SHARED */, f->fd, pgoff << PAGE_SHIFT);
+	if (at < 0 && at > -4096)
+		return (int)at;
+	int r = (int)host_call3(__NR_mincore, at, n << PAGE_SHIFT, HC_A(vec));
+	host_call2(__NR_munmap, at, n << PAGE_SHIFT);
+	return r;
+}
+
 static const struct sf_file_ops host_file_ops = {
 	.read = file_read,
 	.size = file_size,
+	.in_core = file_in_core,
 	.punch = file_punch,
 	.release = file_release,
 };

@@ -21,6 +21,9 @@
 #define EFLAGS_DF 0x400ull
 #define EFLAGS_RF 0x10000ull
 #define EFLAGS_USER 0x50dd5ull /* what sigreturn lets the program set */
+#define UC_SIGCONTEXT_SS 2ull
+#define UC_STRICT_RESTORE_SS 4ull
+#define USER_CS 0x33
 
 static const uint64_t sync_signals = SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS);
 
@@ -186,6 +189,9 @@ static int frame_write(struct thread *t, const struct um_sigaction *act, const s
 	f.uc.stack = (struct abi_stack){ .sp = t->ss_sp, .size = t->ss_size, .flags = t->ss_flags }; /* not whether we are on it */
 	f.uc.mc = uc->mc;
 	f.uc.mc.fpstate = fpsize ? fp : 0;
+	f.uc.mc.trapno = t->trap.no;
+	f.uc.mc.err = t->trap.err;
+	f.uc.mc.cr2 = t->trap.cr2;
 	f.uc.sigmask = t->restore_sigmask ? t->saved_sigmask : t->sigmask;
 	f.uc.mc.oldmask = f.uc.sigmask;
 	f.info = *info;
@@ -214,6 +220,8 @@ static int setup_frame(struct thread *t, const struct um_sigaction *act, const s
 	r->rsp = frame;
 	r->eflags &= ~(EFLAGS_DF | EFLAGS_RF | EFLAGS_TF);
 	r->fpstate = 0; /* the handler starts with a fresh FP state */
+	r->cs = USER_CS;
+	t->uc->flags &= ~UC_STRICT_RESTORE_SS; /* a stack segment that is no good in 64-bit mode is replaced by the host */
 	t->restore_sigmask = false;
 	t->sigmask |= act->mask | (act->flags & SA_NODEFER ? 0 : SIGBIT(info->signo));
 	t->sigmask &= ~UNBLOCKABLE;
@@ -295,9 +303,7 @@ void um_force_info(struct thread *t, const struct abi_siginfo *info, unsigned tr
 	unlock_actions();
 	if (handler <= SIG_IGN || (t->sigmask & SIGBIT(info->signo)))
 		um_die_by_signal(info->signo);
-	t->uc->mc.trapno = trapno;
-	t->uc->mc.err = err;
-	t->uc->mc.cr2 = cr2;
+	t->trap = (struct um_trap_info){ .no = trapno, .err = err, .cr2 = cr2 };
 	deliver(t, info);
 }
 
@@ -335,14 +341,18 @@ static int restore_fp(struct thread *t, vaddr_t ufp)
 	return 0;
 }
 
-static void restore_regs(struct abi_sigcontext *r, const struct abi_sigcontext *from)
+/* Which segments may be loaded is for the host to say: it refuses where Linux does, with the same signal. */
+static void restore_regs(struct abi_ucontext *uc, const struct abi_ucontext *from)
 {
+	const uint64_t ss_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
+	struct abi_sigcontext *r = &uc->mc;
 	uint64_t fpstate = r->fpstate, flags = r->eflags;
-	uint16_t cs = r->cs, ss = r->ss, gs = r->gs, fs = r->fs;
-	*r = *from;
+	uint16_t gs = r->gs, fs = r->fs;
+	*r = from->mc;
 	r->fpstate = fpstate;
-	r->cs = cs, r->ss = ss, r->gs = gs, r->fs = fs;
-	r->eflags = (flags & ~EFLAGS_USER) | (from->eflags & EFLAGS_USER);
+	r->gs = gs, r->fs = fs;
+	r->eflags = (flags & ~EFLAGS_USER) | (from->mc.eflags & EFLAGS_USER);
+	uc->flags = (uc->flags & ~ss_flags) | (from->flags & ss_flags);
 }
 
 int64_t sys_rt_sigreturn(struct thread *t)
@@ -355,7 +365,7 @@ int64_t sys_rt_sigreturn(struct thread *t)
 		return -UM_NORETURN;
 	}
 	altstack_set(t, &uc.stack, t->uc->mc.rsp); /* judged by the handler's stack pointer, as in Linux since 6.12 */
-	restore_regs(&t->uc->mc, &uc.mc);
+	restore_regs(t->uc, &uc);
 	if (!access_ok(um.mm, uc.mc.rip, 1) && uc.mc.rip < OWN_HI + (1ull << 40))
 		t->uc->mc.rip = 0; /* never into the kernel: fault where Linux would */
 	t->sigmask = uc.sigmask & ~UNBLOCKABLE;

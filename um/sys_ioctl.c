@@ -107,6 +107,9 @@ static const struct request table[] = {
 	{ 0x8970, 0x8971, 40, I_INOUT },   /* SIOCGIFMAP SIOCSIFMAP */
 	{ 0x8980, 0x89ff, 0, I_REFUSE },   /* bridges, VLANs, bonding, private */
 	{ 0x8b00, 0x8bff, 0, I_REFUSE },   /* wireless */
+	{ 0xb701, 0xb702, 0, I_NEWFD },    /* NS_GET_USERNS NS_GET_PARENT */
+	{ 0xb703, 0xb703, 0, I_NUM },      /* NS_GET_NSTYPE */
+	{ 0xb704, 0xb704, 4, I_OUT },      /* NS_GET_OWNER_UID */
 	{ 0x400454ca, 0x400454ca, 40, I_INOUT }, /* TUNSETIFF */
 	{ 0x400454c8, 0x400454c9, 0, I_NUM },  /* TUNSETNOCSUM TUNSETDEBUG */
 	{ 0x400454cb, 0x400454ce, 0, I_NUM },  /* TUNSETPERSIST TUNSETOWNER TUNSETLINK TUNSETGROUP */

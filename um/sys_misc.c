@@ -67,7 +67,7 @@ int64_t sys_personality(struct thread *t)
 int64_t sys_unshare(struct thread *t)
 {
 	uint64_t flags = t->arg[0];
-	if (flags & CLONE_ALONE && (READ_ONCE(t->proc->threads) > 1 || t->proc != &um.first))
+	if (flags & CLONE_ALONE && (READ_ONCE(t->proc->threads) > 1 || t->proc != &um.first || t->clone_flags & CLONE_FILES))
 		return -EINVAL;
 	if (flags & CLONE_NEWPID)
 		um.foreign_pids = true;

@@ -286,6 +286,8 @@ int64_t sys_clone3(struct thread *t)
 		return -EINVAL;
 	if (a.set_tid_size && copy_from_user(um.mm, &t->task, set_tid, a.set_tid, a.set_tid_size * sizeof(set_tid[0])))
 		return -EFAULT;
+	if (a.set_tid_size && a.flags & CLONE_VM)
+		return -EPERM; /* as for whom may not choose numbers */
 	a.set_tid = a.set_tid_size ? HC_A(set_tid) : 0;
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;

@@ -29,6 +29,8 @@ extern char um_restorer[];
 #define EFLAGS_AC 0x40000ull
 #define EFLAGS_TF 0x100ull
 #define TRAP_GP 13
+#define ARCH_X86_64 0xc000003eu /* AUDIT_ARCH_X86_64 */
+#define TRAP_SIGNALS (SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE))
 #define PRIVATE_NOW() __asm__ volatile("" ::: "memory") /* order against a handler on this thread */
 
 /* For entry.S. */
@@ -259,6 +261,17 @@ static void trap_vsyscall(struct thread *t, const struct abi_siginfo *info, stru
 	exit_to_user(t);
 }
 
+/* int $0x80 and sysenter: their numbers and arguments are those of 32-bit programs, which are refused. */
+static void trap_compat(struct thread *t, const struct abi_siginfo *info, struct abi_ucontext *uc)
+{
+	t->uc = uc;
+	t->nr = -1;
+	if (um.verbose)
+		um_log("refused: system call %d of 32-bit programs", info->sys.syscall);
+	uc->mc.rax = (uint64_t)-ENOSYS;
+	exit_to_user(t);
+}
+
 static void um_sigsys(int signo, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
 	clear_ac(uc);
@@ -266,6 +279,8 @@ static void um_sigsys(int signo, struct abi_siginfo *info, struct abi_ucontext *
 		um_async_signal(current(), info, uc);
 	else if (in_kernel_text(uc->mc.rip))
 		um_oops("a system call of the kernel was trapped", uc);
+	else if (info->sys.arch != ARCH_X86_64)
+		trap_compat(current(), info, uc);
 	else if (info->sys.call_addr >= VSYSCALL_PAGE)
 		trap_vsyscall(current(), info, uc);
 	else
@@ -327,7 +342,7 @@ static void user_fault(struct thread *t, int signo, struct abi_siginfo *info, st
 		return;
 	}
 	if (r->trapno != 14 || info->code == SI_KERNEL) { /* #GP, #AC, machine check …: not page faults (row 5) */
-		um_force_info(t, info, (unsigned)r->trapno, (unsigned)r->err, r->cr2);
+		um_force_info(t, info, (unsigned)r->trapno, (unsigned)r->err, t->trap.cr2);
 		exit_to_user(t);
 		return;
 	}
@@ -384,8 +399,7 @@ static void take_in_window(struct thread *t, const struct abi_siginfo *info, str
 /* In a call from a patched site signals are let in everywhere; of the three only where they may end a call. */
 static bool may_take_fast(const struct thread *t, const struct abi_siginfo *info, vaddr_t ip)
 {
-	const uint64_t faults = SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE);
-	if (!may_take(t, info->signo) || (info->code > 0 && (SIGBIT(info->signo) & faults)))
+	if (!may_take(t, info->signo) || (info->code > 0 && (SIGBIT(info->signo) & TRAP_SIGNALS)))
 		return false;
 	return !(SIGBIT(info->signo) & HOST_NEVER_BLOCKED) || (ip >= (uintptr_t)um_open_begin && ip <= (uintptr_t)um_open_end);
 }
@@ -410,6 +424,15 @@ static void note_in_kernel(struct thread *t, const struct abi_siginfo *info, str
 		uc->mc.rip = (uintptr_t)um_restorer;
 }
 
+/* The host's own record may be of a trap of ours, unless the signal is a trap itself. */
+static void note_trap(struct thread *t, const struct abi_siginfo *info, const struct abi_sigcontext *r)
+{
+	if (info->code > 0 && (SIGBIT(info->signo) & TRAP_SIGNALS)) {
+		t->trap.no = (unsigned)r->trapno;
+		t->trap.err = (unsigned)r->err;
+	}
+}
+
 /* A signal somebody sent, or the program raised itself (SIGFPE, SIGILL, SIGTRAP). */
 void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucontext *uc)
 {
@@ -420,6 +443,7 @@ void um_async_signal(struct thread *t, struct abi_siginfo *info, struct abi_ucon
 	if (!in_kernel_text(uc->mc.rip)) {
 		t->uc = uc;
 		t->nr = -1;
+		note_trap(t, info, &uc->mc);
 		um_post_or_deliver(t, info);
 		exit_to_user(t);
 	} else if (in_window(uc->mc.rip) && may_take(t, info->signo)) {

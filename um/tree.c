@@ -289,22 +289,25 @@ void um_tree_born(struct thread *t)
 
 #define ALONE_TRIES 2000
 
+/* How the host says that it wants a process without threads. */
+static bool wants_alone(int64_t r) { return r == -EINVAL || r == -87 /* EUSERS: name spaces of time */; }
+
 /* The host counts a thread for a moment longer than we can see it. */
 int64_t um_tree_alone(struct thread *t, long nr, uint64_t a, uint64_t b)
 {
 	int64_t r = host_call2(nr, a, b);
-	if (r != -EINVAL || !um.helper_tid || t->proc != &um.first || READ_ONCE(t->proc->threads) > 1)
+	if (!wants_alone(r) || !um.helper_tid || t->proc != &um.first || READ_ONCE(t->proc->threads) > 1)
 		return r;
 	struct tree_member *me = um.mc->me;
 	stand_for_life(t, me);
 	WRITE_ONCE(helper_stop, true);
 	__atomic_fetch_add(&me->wake, 1, __ATOMIC_RELEASE);
 	shared_wake(&me->wake, 1);
-	for (int i = 0; i < ALONE_TRIES && r == -EINVAL; i++) {
+	for (int i = 0; i < ALONE_TRIES && wants_alone(r); i++) {
 		const uint64_t ts[2] = { 0, 20000 };
 		host_call2(__NR_nanosleep, HC_A(ts), 0);
 		r = host_call2(nr, a, b);
-		if (r == -EINVAL && i > 100 && host_call3(__NR_tgkill, my_pid(), um.helper_tid, 0) == -ESRCH)
+		if (wants_alone(r) && i > 100 && host_call3(__NR_tgkill, my_pid(), um.helper_tid, 0) == -ESRCH)
 			break; /* for a reason of its own, then */
 	}
 	WRITE_ONCE(helper_stop, false);

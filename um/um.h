@@ -60,6 +60,9 @@ enum { FAST_CALL, FAST_END, FAST_DONE }; /* make the call by a trap; made, but m
 /* Memory in use by a host execve under way, for whoever shares the address space to free. */
 struct um_exec_mem { void *mem; uint64_t bytes; };
 
+/* What Linux keeps of a thread's last trap that became a signal; every frame shows it. */
+struct um_trap_info { unsigned no, err; vaddr_t cr2; };
+
 struct thread {
 	struct task task;         /* the core's share */
 	struct um_proc *proc;
@@ -68,6 +71,7 @@ struct thread {
 	uint64_t sigmask;         /* the program's blocked set, all 64 bits */
 	uint64_t saved_sigmask; bool restore_sigmask; /* sigsuspend, ppoll …: to put into the frame */
 	vaddr_t ss_sp; uint64_t ss_size; uint32_t ss_flags; /* the program's alternate stack */
+	struct um_trap_info trap;
 	struct abi_siginfo taken; bool has_taken; /* signal taken by the host handler, to be delivered before user mode */
 	bool strict;               /* seccomp: may read, write, return from handlers and end, no more */
 	struct abi_siginfo virt[3]; uint32_t virt_pending; /* SEGV, BUS, SYS sent while the program blocks them, or while in the kernel: bit i */

@@ -148,6 +148,7 @@ int hp_show_shared(struct port *p, vaddr_t va, size_t n, unsigned prot);
 int hp_hide_shared(struct port *p, vaddr_t va, size_t n);
 int hp_place(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off);
 int hp_place_read(struct port *p, vaddr_t va, size_t n);
+int hp_in_core(struct port *p, vaddr_t va, size_t n, unsigned char *vec);
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags);
 void hp_fork_begin(struct port *p);
 void hp_fork_end(struct port *p);
@@ -166,6 +167,7 @@ uint32_t hp_self(struct port *p);
 	.show_shared = hp_show_shared,         \
 	.hide_shared = hp_hide_shared,         \
 	.place = hp_place, .place_read = hp_place_read, \
+	.in_core = hp_in_core,                 \
 	.sync_shared = hp_sync_shared,         \
 	.fork_begin = hp_fork_begin,           \
 	.fork_end = hp_fork_end,               \

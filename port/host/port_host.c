@@ -113,10 +113,22 @@ static int map_unseen(struct host_port *hp, vaddr_t va, size_t n, int fd, uint64
 	return 0;
 }
 
+/* Not all host mappings are for these: their pages need some to become visible, and with engine segv all others do. */
+static bool room_for_shared(struct host_port *hp)
+{
+	int64_t more = (int64_t)hp->port.max_maps / (hp->pm.count_if & ~PM_SHARED ? 4 : 6);
+
+	if (!hp_maps_room(hp, more) && hp->map_drift > hp->max_map_count / 16) {
+		recount(hp);
+		publish_maps(hp);
+	}
+	return hp_maps_room(hp, more);
+}
+
 int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned maxprot)
 {
 	struct host_port *hp = to_host(p);
-	int r = try_mapping(hp, fd, off, maxprot, MAP_SHARED);
+	int r = room_for_shared(hp) ? try_mapping(hp, fd, off, maxprot, MAP_SHARED) : -ENOMEM;
 
 	return r ? r : map_unseen(hp, va, n, fd, off, MAP_SHARED);
 }
@@ -124,7 +136,7 @@ int hp_reserve_shared(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off
 int hp_lend(struct port *p, vaddr_t va, size_t n, int fd, uint64_t off, unsigned prot)
 {
 	struct host_port *hp = to_host(p);
-	int r = prot & PT_X ? try_mapping(hp, fd, off, prot, MAP_PRIVATE) : 0;
+	int r = !room_for_shared(hp) ? -ENOMEM : prot & PT_X ? try_mapping(hp, fd, off, prot, MAP_PRIVATE) : 0;
 
 	return r ? r : map_unseen(hp, va, n, fd, off, MAP_PRIVATE);
 }
@@ -187,6 +199,11 @@ int hp_place_read(struct port *p, vaddr_t va, size_t n)
 	int r = (int)hp_call(to_host(p), __NR_madvise, va, PAGES(n), MADV_POPULATE_READ);
 
 	return r == -EINVAL ? 0 : r;
+}
+
+int hp_in_core(struct port *p, vaddr_t va, size_t n, unsigned char *vec)
+{
+	return (int)hp_call(to_host(p), __NR_mincore, va, PAGES(n), vec);
 }
 
 int hp_sync_shared(struct port *p, vaddr_t va, size_t n, int flags)

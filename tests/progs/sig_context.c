@@ -219,6 +219,73 @@ static void bad_frames(void)
 		__asm__ volatile("mov %0, %%rsp; mov $15, %%eax; syscall" :: "r"(hole + 64) : "memory");
 }
 
+/* ---------------------------------------------------------------- segments */
+
+static char *low; /* a breakpoint below 4 GiB */
+static uint16_t seg_cs, seg_ss;
+static bool seg_mend;
+
+/* sigreturn loads other segments; the next handler runs in those of 64-bit programs, and finds them in its frame. */
+static void segments_handler(int signo, siginfo_t *si, void *ctx)
+{
+	ucontext_t *uc = ctx;
+	greg_t *g = uc->uc_mcontext.gregs;
+	uint16_t *seg = (uint16_t *)&g[REG_CSGSFS], ss;
+	if (signo == SIGUSR1) {
+		seg[0] = seg_cs;
+		seg[3] = seg_ss;
+		if (seg_mend)
+			uc->uc_flags &= ~4ul; /* UC_STRICT_RESTORE_SS */
+		g[REG_RIP] = (greg_t)low;
+		return;
+	}
+	__asm__ volatile("mov %%ss, %0" : "=r"(ss));
+	printf("  %s code %d trap %lld error %llx cs %x ss %x strict %lu, in the handler ss %x\n", name_of(signo), si->si_code, g[REG_TRAPNO],
+	       g[REG_ERR], seg[0], seg[3], uc->uc_flags & 4, ss);
+	siglongjmp(back, 1);
+}
+
+static void segments(void)
+{
+	static const struct { uint16_t cs, ss; bool mend; } row[] = { { 0x33, 0x2b, false }, { 0x23, 0x2b, false }, { 0x33, 0, true }, { 0x33, 0x33, true },
+		{ 0x33, 0x33, false }, { 0x23, 0x33, false }, { 0x10, 0x2b, false }, { 0, 0x2b, false }, { 0x7ff, 0x2b, false }, { 0x33, 0x7ff, false } };
+	low = mmap(NULL, PG, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	memset(low, 0xcc, 16);
+	on(SIGUSR1, segments_handler, 0);
+	on(SIGTRAP, segments_handler, SA_ONSTACK);
+	on(SIGSEGV, segments_handler, SA_ONSTACK);
+	for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+		seg_cs = row[i].cs, seg_ss = row[i].ss, seg_mend = row[i].mend;
+		printf("cs %x ss %x%s\n", seg_cs, seg_ss, seg_mend ? " mend" : "");
+		if (!sigsetjmp(back, 1))
+			raise(SIGUSR1);
+	}
+}
+
+/* Frames of signals that are no traps tell of the last trap that became a signal. */
+static void last_trap(int signo, siginfo_t *si, void *ctx)
+{
+	greg_t *g = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	printf("  %s: trap %lld error %llx cr2 %d\n", name_of(signo), g[REG_TRAPNO], g[REG_ERR], g[REG_CR2] == (greg_t)hole + 8);
+	if (signo == SIGSEGV)
+		siglongjmp(back, 1);
+}
+
+static void traps_kept(void)
+{
+	puts("the last trap");
+	on(SIGSEGV, last_trap, SA_ONSTACK);
+	on(SIGTRAP, last_trap, 0);
+	on(SIGUSR1, last_trap, 0);
+	if (!sigsetjmp(back, 1))
+		hole[8] = 1;
+	churn();
+	raise(SIGUSR1);
+	__asm__ volatile("int3");
+	churn();
+	raise(SIGUSR1);
+}
+
 /* ---------------------------------------------------------------- FS, GS, identity */
 
 static __thread int tls = 77;
@@ -297,6 +364,8 @@ int main(int argc, char **argv)
 	changed_context();
 	fp_forms();
 	bad_frames();
+	segments();
+	traps_kept();
 	bases();
 	vsyscalls();
 	return 0;

@@ -162,6 +162,43 @@ static void advice(void)
 	munmap(a, 8 * PG);
 }
 
+/* What of a file is in memory does not depend on who touched it here. */
+static void in_core(const char *what, char *p)
+{
+	unsigned char vec[8];
+	memset(vec, 9, sizeof vec);
+	syscall(SYS_mincore, p, 8 * PG, vec);
+	printf("  %s:", what);
+	for (int i = 0; i < 8; i++)
+		printf(" %d", vec[i] & 1);
+	puts("");
+}
+
+static void files_in_core(void)
+{
+	static char page[PG];
+	puts("-- mincore of files");
+	int fd = (int)syscall(SYS_memfd_create, "core", 0);
+	(void)!ftruncate(fd, 7 * PG);
+	(void)!pwrite(fd, page, PG, 2 * PG);
+	char *s = mmap(NULL, 8 * PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *p = mmap(NULL, 8 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	char *a = mmap(NULL, 8 * PG, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	in_core("shared, untouched", s);
+	in_core("private, untouched", p);
+	in_core("no file, untouched", a);
+	s[5 * PG] = a[3 * PG] = 1;
+	(void)!pwrite(fd, page, PG, 0);
+	in_core("shared", s);
+	in_core("private", p);
+	in_core("no file", a);
+	struct stat st;
+	fstat(fd, &st);
+	printf("  blocks %ld\n", (long)st.st_blocks);
+	munmap(s, 8 * PG), munmap(p, 8 * PG), munmap(a, 8 * PG);
+	close(fd);
+}
+
 static void breaks(void)
 {
 	char *b = (char *)syscall(SYS_brk, 0), *n;
@@ -255,6 +292,7 @@ int main(void)
 	unmaps();
 	remaps();
 	advice();
+	files_in_core();
 	breaks();
 	bounds();
 	cuts();

@@ -105,6 +105,46 @@ static void cloning(void)
 	printf("  my sibling: %s\n", waitpid(k, NULL, 0) == -1 ? strerrorname_np(errno) : "child");
 }
 
+/* A child whose number is chosen: once as its name space's first, then the number of one that is gone, and one that is taken. */
+static int chosen(uint64_t flags, pid_t *tids, uint64_t n)
+{
+	struct clone_args ca = { .flags = flags, .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)tids, .set_tid_size = n };
+	fflush(stdout);
+	pid_t k = (pid_t)syscall(SYS_clone3, &ca, sizeof ca);
+	if (!k)
+		_exit(getpid() == tids[0] ? 7 : 8);
+	return k < 0 ? -errno : status_of(k);
+}
+
+static void numbered(void)
+{
+	pid_t tids[33] = { 1 }, me[] = { getpid() };
+	puts("-- chosen numbers");
+	printf("  %d %d %d %d\n", chosen(0, NULL, 1), chosen(0, tids, 0), chosen(0, tids, 33), chosen(0, (pid_t *)none, 1));
+	printf("  %d %d %d\n", chosen(CLONE_NEWPID, tids, 1), chosen(0, me, 1), chosen(0, tids + 1, 1));
+	pid_t k = fork();
+	if (!k)
+		_exit(0);
+	printf("  %d", status_of(k));
+	printf(" %d\n", chosen(0, &k, 1));
+}
+
+/* What nobody shares is unshared already. */
+static void unsharing(void)
+{
+	puts("-- unshare");
+	C(SYS_unshare, CLONE_FILES);
+	C(SYS_unshare, CLONE_FILES | CLONE_FS | CLONE_SYSVSEM);
+	C(SYS_unshare, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM);
+	C(SYS_unshare, 1);
+	int fd = open("/proc/self/ns/uts", O_RDONLY), uid = -1;
+	printf("  type %x\n", ioctl(fd, 0xb703));
+	printf("  user name space %d\n", ioctl(fd, 0xb701) != -1);
+	printf("  owner %d\n", ioctl(ioctl(fd, 0xb701), 0xb704, &uid) + uid);
+	C(SYS_ioctl, fd, 0xb702, 0);
+	close(fd);
+}
+
 static void waiting(void)
 {
 	siginfo_t si;
@@ -402,6 +442,8 @@ int main(void)
 	transcript_begin();
 	cloning();
 	shared_memory();
+	numbered();
+	unsharing();
 	waiting();
 	orphans();
 	groups();
