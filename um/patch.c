@@ -23,6 +23,7 @@
 
 #define HOT        32u    /* so many traps cost about as much as replacing the instruction does */
 #define NR_HOT     256u
+#define HOT_WAYS   4u /* two sites that take turns must not put each other back to nought */
 #define NR_SITES   1024u
 #define NR_HASH    4096u
 #define NR_ZONES   16u
@@ -41,7 +42,7 @@ struct site {
 };
 struct zone { vaddr_t base; bool live; uint16_t site[NR_SLOTS]; /* + 1; 0: free */ };
 
-static struct { vaddr_t addr; uint32_t count; } hot[NR_HOT];
+static struct hot { vaddr_t addr; uint32_t count; } hot[NR_HOT / HOT_WAYS][HOT_WAYS];
 static struct site sites[NR_SITES + 1]; /* from 1 */
 static uint16_t hash[NR_HASH];
 static struct zone zones[NR_ZONES];
@@ -245,20 +246,31 @@ static void try_replace(struct thread *t, vaddr_t addr)
 	site_add(t, addr, code, len);
 }
 
+/* Where calls from this address are counted; in place of the one counted least, if it is new. */
+static struct hot *hot_of(vaddr_t addr)
+{
+	struct hot *set = hot[hash_of(addr) % (NR_HOT / HOT_WAYS)], *least = set;
+	for (unsigned i = 0; i < HOT_WAYS; i++) {
+		if (set[i].addr == addr)
+			return &set[i];
+		if (set[i].count < least->count)
+			least = &set[i];
+	}
+	least->addr = addr;
+	least->count = 0;
+	return least;
+}
+
 void um_patch_note(struct thread *t, vaddr_t next, long nr)
 {
 	vaddr_t addr = next - 2;
-	unsigned h = hash_of(addr) % NR_HOT;
 	if (!um_patch_on || t->proc != &um.first)
 		return;
-	if (hot[h].addr != addr) {
-		hot[h].addr = addr;
-		hot[h].count = 0;
-	}
-	if (hot[h].count > hot_count || ++hot[h].count != hot_count || !um_fast_eligible(nr))
+	struct hot *h = hot_of(addr);
+	if (h->count > hot_count || ++h->count != hot_count || !um_fast_eligible(nr))
 		return;
 	if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE)) {
-		hot[h].count = hot_count / 2;
+		h->count = hot_count / 2;
 		return;
 	}
 	try_replace(t, addr);
