@@ -155,6 +155,8 @@ void area_account(struct mm *mm, uint32_t flags, int64_t n)
 		count_pages(&mm->locked_vm, n);
 	if (flags & VM_ACCOUNT)
 		count_pages(&mm->account_vm, n);
+	if (flags & VM_HIDDEN)
+		count_pages(&mm->hidden_vm, n);
 }
 
 static void count_area(struct mm *mm, struct vm_area *v, int dir)
@@ -750,5 +752,5 @@ void areas_check(struct mm *mm)
 	SF_BUG_ON(in_tree);
 	SF_BUG_ON(sum.nr_areas != mm->nr_areas || sum.total_vm != mm->total_vm); /* 4 */
 	SF_BUG_ON(sum.data_vm != mm->data_vm || sum.stack_vm != mm->stack_vm || sum.exec_vm != mm->exec_vm);
-	SF_BUG_ON(sum.shared_vm != mm->shared_vm || sum.locked_vm != mm->locked_vm || sum.account_vm != mm->account_vm);
+	SF_BUG_ON(sum.shared_vm != mm->shared_vm || sum.locked_vm != mm->locked_vm || sum.account_vm != mm->account_vm || sum.hidden_vm != mm->hidden_vm);
 }

@@ -311,13 +311,6 @@ static unsigned shared_show(struct fault_ctx *fc, struct io_run *run, uint64_t e
 	return VM_FAULT_MINOR;
 }
 
-static unsigned shared_absent(struct fault_ctx *fc, uint64_t end)
-{
-	struct io_run run;
-
-	return shared_show(fc, &run, end);
-}
-
 /* Hidden, or visible with fewer rights than the area has now: a pinned page keeps those that it had (protect_deferred). */
 static unsigned shared_present(struct fault_ctx *fc, struct page *pg)
 {
@@ -341,50 +334,39 @@ static unsigned shared_present(struct fault_ctx *fc, struct page *pg)
 	return VM_FAULT_SOFT;
 }
 
-static unsigned do_shared_file(struct fault_ctx *fc)
-{
-	struct page *pg = page_at(fc->mm, fc->pfn);
-	uint64_t end = PFN(fc->area->start) + shared_pages(fc);
-
-	if (fc->pfn >= end)
-		return VM_FAULT_SIGBUS;
-	return pg ? shared_present(fc, pg) : shared_absent(fc, end);
-}
-
-/* ---------------------------------------------------------------- private files that are lent (lend.c) */
-
-/* The touch would bring the data, but in a fault of the host's: nobody could tell how long it took. */
-static unsigned lent_absent(struct fault_ctx *fc, uint64_t end)
+/* The touch would bring the data of a lent page, but in a fault of the host's: nobody could tell how long it took. */
+static unsigned lent_read(struct fault_ctx *fc, struct io_run *run)
 {
 	struct port *port = fc->mm->mc->port;
-	struct io_run run;
-	unsigned res = shared_show(fc, &run, end);
-
-	if (res != VM_FAULT_MINOR || !port->ops->place_read)
-		return res;
-	run_unlock(fc, &run);
 	uint64_t start = port->ops->now(port);
 
-	(void)port->ops->place_read(port, PVA(run.lo), run.n); /* what cannot be had, a touch finds out */
-	bool quick = run.file->always_in_core || port->ops->now(port) - start < IN_CORE_NS;
+	run_unlock(fc, run);
+	(void)port->ops->place_read(port, PVA(run->lo), run->n); /* what cannot be had, a touch finds out */
+	bool quick = run->file->always_in_core || port->ops->now(port) - start < IN_CORE_NS;
 
-	if (!run_relock(fc, &run))
+	if (!run_relock(fc, run))
 		return VM_FAULT_RETRY;
-	sf_count(&fc->mm->mc->stats->pages_read, run.n);
+	sf_count(&fc->mm->mc->stats->pages_read, run->n);
 	return quick ? VM_FAULT_MINOR : VM_FAULT_MAJOR;
 }
 
-static unsigned do_lent_file(struct fault_ctx *fc)
+/* Shared or lent. */
+static unsigned do_hosted_file(struct fault_ctx *fc)
 {
 	struct page *pg = page_at(fc->mm, fc->pfn);
 	uint64_t end = PFN(fc->area->start) + shared_pages(fc);
+	struct io_run run;
 
 	if (fc->pfn >= end)
 		return VM_FAULT_SIGBUS;
-	return pg ? shared_present(fc, pg) : lent_absent(fc, end);
+	if (pg)
+		return shared_present(fc, pg);
+	unsigned res = shared_show(fc, &run, end);
+
+	return res == VM_FAULT_MINOR && fc->area->flags & VM_LENT && fc->mm->mc->port->ops->place_read ? lent_read(fc, &run) : res;
 }
 
 const struct vm_type vm_anon = { .name = "anon", .fault = do_anonymous_page };
 const struct vm_type vm_file_private = { .name = "private file", .fault = do_private_file };
-const struct vm_type vm_file_shared = { .name = "shared file", .fault = do_shared_file };
-const struct vm_type vm_file_lent = { .name = "lent file", .fault = do_lent_file };
+const struct vm_type vm_file_shared = { .name = "shared file", .fault = do_hosted_file };
+const struct vm_type vm_file_lent = { .name = "lent file", .fault = do_hosted_file };

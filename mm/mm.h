@@ -475,7 +475,7 @@ struct mm {
 	vaddr_t task_size, mmap_min, mmap_base;
 	vaddr_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	vaddr_t arg_start, arg_end, env_start, env_end;
-	uint64_t nr_areas, total_vm, data_vm, stack_vm, exec_vm, shared_vm, locked_vm, account_vm; /* the last seven in pages */
+	uint64_t nr_areas, total_vm, data_vm, stack_vm, exec_vm, shared_vm, locked_vm, account_vm, hidden_vm; /* the last eight in pages */
 	uint64_t max_areas;      /* 65530 as vm.max_map_count, settable */
 	uint32_t def_flags;      /* mlockall(MCL_FUTURE) */
 	uint32_t mdwe;           /* PR_SET_MDWE: MDWE_* */

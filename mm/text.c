@@ -95,7 +95,7 @@ int64_t mm_text_zone(struct mm *mm, vaddr_t near, uint64_t reach)
 	bool alone = v && v->start == (vaddr_t)r && v->end == (vaddr_t)r + TEXT_ZONE;
 
 	if (alone)
-		v->flags |= VM_HIDDEN;
+		area_set_flags(mm, v, v->flags | VM_HIDDEN);
 	mm_unlock(mm);
 	if (alone)
 		return r;

@@ -35,12 +35,12 @@ static void look(struct mem_view *m)
 	m->rss_shmem = mm->rss_shared ? MIN(count_shmem(mm), mm->rss_shared) : 0;
 	m->rss_file = mm->rss_file + (mm->rss_shared - m->rss_shmem);
 	m->rss_anon = mm->rss_anon;
-	m->total = mm->total_vm;
+	m->total = mm->total_vm - mm->hidden_vm;
 	m->peak = peak_total = MAX(peak_total, m->total);
 	uint64_t rss = m->rss_anon + m->rss_file + m->rss_shmem;
 	m->hwm = peak_rss = MAX(MAX(peak_rss, rss), READ_ONCE(um.mc->stats->peak_resident));
 	m->locked = mm->locked_vm;
-	m->data = mm->data_vm;
+	m->data = mm->data_vm - mm->hidden_vm; /* which is writable and private */
 	m->stack = mm->stack_vm;
 	m->exec = mm->exec_vm;
 	m->text = PFN(PAGE_ALIGN(mm->end_code)) - PFN(mm->start_code);
