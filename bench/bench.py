@@ -78,6 +78,7 @@ def section_faults(b):
     rows = [('anon-random', 'first-touch write, shuffled', ('bare-uffd', 'bare-segv')),
             ('anon-seq', 'the same in order, per page', ('bare-uffd16', 'bare-segv')),
             ('file-read', 'file read, 16 pages a fault', ('bare-file', 'bare-filesegv')),
+            ('text-read', 'the same, may not be written', ('bare-file', 'bare-filesegv')),
             ('cow', 'copy-on-write of a file page', ('bare-wp', 'bare-mprotect')),
             ('wp', 'write to a page read before', ('bare-wp', 'bare-mprotect')),
             ('trap', "program's SIGSEGV handler", ('trap', 'trap')),

@@ -8,7 +8,7 @@
  *
  *   anon-seq     first write to each page, ascending         anon-random    the same in shuffled order
  *   anon-read    first read of each page, shuffled           wp             write to each page that was read so
- *   file-read    first read of each block of 16 pages of a private file mapping
+ *   file-read    first read of each block of 16 pages of a private file mapping   text-read   the same where it may not be written
  *   cow          write to each file page that was read       trap           the program's SIGSEGV handler, nothing else
  *   segv         the same with an mprotect in the handler    syscall        getppid
  *   sparse       one page in 16 (for what stays resident)
@@ -115,12 +115,12 @@ static void open_file(void)
 }
 
 /* Reads come by blocks, as fault-around would make single pages of a block cheaper than a fault. */
-static void file_pages(int then_write)
+static void file_pages(int prot, int then_write)
 {
 	uint32_t *order = shuffled();
 	size_t n = 0;
 	open_file();
-	mem = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	mem = mmap(NULL, pages * PAGE, prot, MAP_PRIVATE, file, 0);
 	if (mem == MAP_FAILED)
 		die("mmap");
 	double t0 = now();
@@ -321,8 +321,9 @@ int main(int argc, char **argv)
 	else if (!strcmp(m, "anon-read")) anon(1, 0);
 	else if (!strcmp(m, "sparse")) sparse();
 	else if (!strcmp(m, "wp")) write_protected();
-	else if (!strcmp(m, "file-read")) file_pages(0);
-	else if (!strcmp(m, "cow")) file_pages(1);
+	else if (!strcmp(m, "file-read")) file_pages(PROT_READ | PROT_WRITE, 0);
+	else if (!strcmp(m, "text-read")) file_pages(PROT_READ, 0);
+	else if (!strcmp(m, "cow")) file_pages(PROT_READ | PROT_WRITE, 1);
 	else if (!strcmp(m, "segv") || !strcmp(m, "bare-mprotect")) program_segv();
 	else if (!strcmp(m, "trap")) bare_trap();
 	else if (!strcmp(m, "syscall")) syscalls();
