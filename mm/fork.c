@@ -258,7 +258,6 @@ static int child_areas(struct mm *mm)
 	mm->def_flags &= ~VM_LOCKED_MASK;
 	mm->generation++;
 	for (v = TAILQ_FIRST(&mm->list); v; v = next) {
-		next = vma_next(v);
 		if (v->flags & VM_DONTFORK) {
 			vaddr_t end = v->end;
 

@@ -429,7 +429,7 @@ static int64_t get_events(struct thread *t, const struct timespec64 *ts)
 
 int64_t sys_io_getevents(struct thread *t)
 {
-	struct timespec64 ts;
+	struct timespec64 ts = { 0 };
 	if (t->arg[4] && !copy_in(t, &ts, t->arg[4], sizeof(ts)))
 		return -EFAULT;
 	return get_events(t, t->arg[4] ? &ts : NULL);
@@ -437,7 +437,7 @@ int64_t sys_io_getevents(struct thread *t)
 
 int64_t sys_io_pgetevents(struct thread *t)
 {
-	struct timespec64 ts;
+	struct timespec64 ts = { 0 };
 	uint64_t sig[2] = { 0, 0 }, set;
 	if ((t->arg[4] && !copy_in(t, &ts, t->arg[4], sizeof(ts))) || (t->arg[5] && !copy_in(t, sig, t->arg[5], sizeof(sig))))
 		return -EFAULT;

@@ -181,7 +181,7 @@ static void get_and_put_of_every_size(void **state)
 	uint32_t l = 0x81828384;
 	uint64_t q = 0x8182838485868788;
 	int64_t v64 = -1;
-	struct sf_fault f;
+	struct sf_fault f = { 0 };
 	double d = 0;
 
 	for (int k = 0; k < 2; k++) { /* 1: across the border into the read-only page */

@@ -29,7 +29,8 @@ static void copy_self(void)
 
 int main(int argc, char **argv)
 {
-	char path[200], *m = malloc(4ul << 20);
+	static char m[4ul << 20];
+	char path[200];
 	pthread_t th;
 	if (argc > 1) {
 		printf("executed, %s\n", argv[1]);
@@ -41,7 +42,7 @@ int main(int argc, char **argv)
 	char here[200];
 	if (!getcwd(here, sizeof here))
 		return 1;
-	memset(m, 3, 4ul << 20);
+	memset(m, 3, sizeof m);
 	fflush(stdout);
 	pid_t pid = fork();
 	if (!pid) {
