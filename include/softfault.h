@@ -103,7 +103,8 @@ struct sf_io {
 	void *user[2];    /* the store's own */
 };
 /* The request is complete: result is the bytes moved (READ, WRITE) or 0, or a negative errno.  Fewer bytes than asked count as -EIO.
- * Once for each request, from any thread, in any order, even within submit, even after the request timed out.
+ * Once for each request, from any thread, in any order, even within submit, even after the request timed out: what is complete may
+ * at once be another request, which a second call would complete.
  * Async-signal-safe.  -EINVAL: not a request of ours that is under way. */
 SF_API int sf_io_done(struct sf_io *io, int64_t result);
 
